@@ -44,32 +44,32 @@ class DomainError(Exception):
         return f"{self.code}: {self.detail()}"
 
 
-class NotFound(DomainError):  # noqa: N818 - read as a sentence: `raise NotFound(...)`
+class NotFound(DomainError):
     code = "not-found"
     title = "Not found"
 
 
-class Denied(DomainError):  # noqa: N818 - see NotFound
+class Denied(DomainError):
     code = "denied"
     title = "Not allowed"
 
 
-class IllegalState(DomainError):  # noqa: N818 - see NotFound
+class IllegalState(DomainError):
     code = "illegal-state"
     title = "Not possible in this state"
 
 
-class StaleVersion(DomainError):  # noqa: N818 - see NotFound
+class StaleVersion(DomainError):
     code = "stale-version"
     title = "Changed by somebody else in the meantime"
 
 
-class Malformed(DomainError):  # noqa: N818 - see NotFound
+class Malformed(DomainError):
     code = "malformed"
     title = "The request is malformed"
 
 
-class Unavailable(DomainError):  # noqa: N818 - see NotFound
+class Unavailable(DomainError):
     """Nothing is wrong with the request; carries `retry_after_s`."""
 
     code = "unavailable"

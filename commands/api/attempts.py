@@ -1,0 +1,277 @@
+"""Taking an exam: start, answer, hand in."""
+
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias, assert_never
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, Field
+
+from commands.api.asking import Asked, AskedInAttempt
+from commands.api.bodies import JsonInt, UserId, written
+from commands.api.exams import ExamId
+from commands.api.item_bodies import DecimalText, OptionId
+from commands.api.services import Services, WriteServices
+from commands.streams import Outcome
+from commands.take_exam import (
+    GiveResponse,
+    StartAttempt,
+    give_response,
+    start_attempt,
+    submit_attempt,
+    submit_exam,
+)
+from domain.attempts.attempt import (
+    MAX_SEQUENCE,
+    Attempt,
+    InProgress,
+    NotStarted,
+    SavedResponse,
+    Scored,
+    Submitted,
+)
+from domain.attempts.events import ResponseChanged, ResponseGiven, SubmittedBy
+from domain.items import responses
+from infra.http.principal import Principal, RoleGrant
+from infra.http.problems import problem_responses
+from infra.http.routing import ApiRoute
+from infra.http.text import RequestModel, SafeText
+
+router = APIRouter(prefix="/api/v1", tags=["attempts"], route_class=ApiRoute)
+
+ATTEMPT_TOKEN_MARGIN_S = 600
+UNLIMITED_ATTEMPT_TOKEN_TTL_S = 24 * 3600
+
+AttemptId = Annotated[
+    str, Path(description="Id of the attempt.", examples=["attempt-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
+]
+ItemIdInPath = Annotated[
+    str, Path(description="Id of the item.", examples=["item-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
+]
+
+
+class NewAttempt(RequestModel):
+    examinee_id: UserId | None = Field(
+        default=None,
+        description="Oneself where it is left out; staff of the exam's organisation may name others.",
+    )
+
+
+class AttemptState(BaseModel):
+    attempt_id: str
+    exam_id: str
+    examinee_id: str
+    ordinal: int = Field(description="Which of the examinee's attempts at this exam it is, from 1.")
+    status: Literal["in_progress", "submitted", "scored"]
+    submitted_by: SubmittedBy | None
+    started_at: datetime
+    deadline: datetime | None = Field(description="Null where there is no time limit.")
+    server_now: datetime = Field(description="Compare the deadline with this, not with the device's clock.")
+    responses_saved: int
+    version: int
+
+
+class StartedAttempt(AttemptState):
+    attempt_token: str = Field(description="An access token for this attempt alone.")
+    attempt_token_expires_in: int = Field(description="Seconds.")
+
+
+class OptionsResponse(RequestModel):
+    """Answer to a multiple choice (one option) or multiple response item."""
+
+    options: list[OptionId] = Field(min_length=1, max_length=20, examples=[["3"]])
+
+
+class NumberResponse(RequestModel):
+    """Answer to a numeric item, as a decimal in a string."""
+
+    value: DecimalText
+
+
+class TextResponse(RequestModel):
+    """Answer to a short text item."""
+
+    text: Annotated[str, SafeText(1, responses.MAX_TEXT_LENGTH, multi_line=True)]
+
+
+ResponseBody: TypeAlias = OptionsResponse | NumberResponse | TextResponse
+
+
+class GivenResponse(RequestModel):
+    response: ResponseBody | None = Field(description="Null takes the answer back.")
+    sequence: JsonInt | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_SEQUENCE,
+        description="Your own counter, going up with every answer to this item: a late or repeated request "
+        "then changes nothing. Left out, the request counts as the latest.",
+    )
+
+
+class SavedAnswer(BaseModel):
+    attempt_id: str
+    item_id: str
+    response: ResponseBody | None = Field(description="What is saved now.")
+    sequence: int
+    applied: bool = Field(description="False where a later answer was saved already.")
+    deadline: datetime | None
+    server_now: datetime
+    version: int
+
+
+@router.post(
+    "/exams/{exam_id}/attempts",
+    operation_id="startAttempt",
+    summary="Start an attempt, or go on with the one that is running",
+    status_code=201,
+    responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+)
+async def start(
+    exam_id: ExamId, response: Response, services: Services, asked: Asked, body: NewAttempt | None = None
+) -> StartedAttempt:
+    examinee_id = asked.actor.id if body is None or body.examinee_id is None else body.examinee_id
+    outcome = await start_attempt(
+        services.write, asked, StartAttempt(exam_id=exam_id, examinee_id=examinee_id)
+    )
+    if not outcome.events:
+        response.status_code = 200
+    state = _answer(response, services, outcome)
+    token, expires_in = services.access_tokens.issue(
+        Principal(
+            subject_id=examinee_id,
+            zone_id=outcome.owner.zone_id or "",
+            roles=(RoleGrant("student"),),
+            session_id=outcome.stream_id,
+            attempt_id=outcome.stream_id,
+        ),
+        ttl_s=_token_ttl_s(state),
+    )
+    return StartedAttempt(**state.model_dump(), attempt_token=token, attempt_token_expires_in=expires_in)
+
+
+@router.put(
+    "/attempts/{attempt_id}/responses/{item_id}",
+    operation_id="giveResponse",
+    summary="Save the answer to an item",
+    description="Durable when answered. It may be changed until the attempt is handed in.",
+    responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+)
+async def respond(
+    attempt_id: AttemptId,
+    item_id: ItemIdInPath,
+    body: GivenResponse,
+    response: Response,
+    services: Services,
+    asked: AskedInAttempt,
+) -> SavedAnswer:
+    command = GiveResponse(
+        attempt_id=attempt_id, item_id=item_id, response=_domain(body.response), sequence=body.sequence
+    )
+    outcome = await give_response(services.write, asked, command)
+    written(response, outcome.stream_id, outcome.version)
+    facts, saved = _saved(outcome, item_id)
+    return SavedAnswer(
+        attempt_id=attempt_id,
+        item_id=item_id,
+        response=_body(saved.response),
+        sequence=saved.sequence,
+        applied=any(isinstance(event, ResponseGiven | ResponseChanged) for event in outcome.events),
+        deadline=facts.deadline,
+        server_now=services.clock(),
+        version=outcome.version,
+    )
+
+
+@router.post(
+    "/attempts/{attempt_id}/submit",
+    operation_id="submitAttempt",
+    summary="Hand an attempt in",
+    description="Handing in twice changes nothing. After the deadline it hands in what was saved in time.",
+    responses=problem_responses(401, 403, 404, 409, 422, 503),
+)
+async def submit(
+    attempt_id: AttemptId, response: Response, services: Services, asked: AskedInAttempt
+) -> AttemptState:
+    return _answer(response, services, await submit_attempt(services.write, asked, attempt_id))
+
+
+@router.post(
+    "/exams/{exam_id}/submit",
+    operation_id="submitExam",
+    summary="Hand in one's latest attempt at an exam",
+    responses=problem_responses(401, 403, 404, 409, 422, 503),
+)
+async def submit_latest(
+    exam_id: ExamId, response: Response, services: Services, asked: Asked
+) -> AttemptState:
+    return _answer(response, services, await submit_exam(services.write, asked, exam_id))
+
+
+def _answer(response: Response, services: WriteServices, outcome: Outcome[Attempt]) -> AttemptState:
+    written(response, outcome.stream_id, outcome.version)
+    submitted_by: SubmittedBy | None = None
+    status: Literal["in_progress", "submitted", "scored"]
+    match outcome.state:
+        case NotStarted():
+            raise AssertionError("a command on an attempt leaves an attempt")
+        case InProgress():
+            facts, status = outcome.state, "in_progress"
+        case Submitted():
+            facts, status, submitted_by = outcome.state.attempt, "submitted", outcome.state.by
+        case Scored():
+            facts, status, submitted_by = outcome.state.attempt, "scored", outcome.state.by
+        case _:
+            assert_never(outcome.state)
+    return AttemptState(
+        attempt_id=outcome.stream_id,
+        exam_id=facts.exam_id,
+        examinee_id=facts.examinee_id,
+        ordinal=facts.ordinal,
+        status=status,
+        submitted_by=submitted_by,
+        started_at=facts.started_at,
+        deadline=facts.deadline,
+        server_now=services.clock(),
+        responses_saved=sum(1 for saved in facts.responses.values() if saved.response is not None),
+        version=outcome.version,
+    )
+
+
+def _saved(outcome: Outcome[Attempt], item_id: str) -> tuple[InProgress, SavedResponse]:
+    facts = outcome.state.attempt if isinstance(outcome.state, Submitted | Scored) else outcome.state
+    assert isinstance(facts, InProgress)
+    return facts, facts.responses[item_id]
+
+
+def _token_ttl_s(state: AttemptState) -> int:
+    if state.deadline is None:
+        return UNLIMITED_ATTEMPT_TOKEN_TTL_S
+    remaining_s = (state.deadline - state.server_now).total_seconds()
+    return max(0, round(remaining_s)) + ATTEMPT_TOKEN_MARGIN_S
+
+
+def _domain(body: ResponseBody | None) -> responses.Response | None:
+    match body:
+        case None:
+            return None
+        case OptionsResponse():
+            return responses.ChosenOptions(tuple(body.options))
+        case NumberResponse():
+            return responses.GivenNumber(body.value)
+        case TextResponse():
+            return responses.GivenText(body.text)
+        case _:
+            assert_never(body)
+
+
+def _body(response: responses.Response | None) -> ResponseBody | None:
+    match response:
+        case None:
+            return None
+        case responses.ChosenOptions():
+            return OptionsResponse(options=list(response.options))
+        case responses.GivenNumber():
+            return NumberResponse(value=response.value)
+        case responses.GivenText():
+            return TextResponse(text=response.text)
+        case _:
+            assert_never(response)

@@ -1,0 +1,87 @@
+"""Items as clients write them."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import Field
+
+from commands.api.bodies import JsonBool, JsonFloat, JsonInt
+from domain.items.content import DECIMAL_PATTERN, ItemContent
+from domain.languages import Language
+from infra.http.text import RequestModel, SafeText
+
+Stem = Annotated[dict[Language, Annotated[str, SafeText(1, 10_000, multi_line=True)]], Field(min_length=1)]
+OptionText = Annotated[
+    dict[Language, Annotated[str, SafeText(1, 2_000, multi_line=True)]], Field(min_length=1)
+]
+OptionId = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,20}$", examples=["3"])]
+ItemCode = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,64}$", examples=["math-01"])]
+DecimalText = Annotated[str, Field(pattern=f"^{DECIMAL_PATTERN}$", max_length=62, examples=["12.5"])]
+
+
+class OptionBody(RequestModel):
+    id: OptionId
+    text: OptionText
+
+
+class ChoiceKeyBody(RequestModel):
+    options: list[OptionId] = Field(min_length=1, max_length=20)
+
+
+class NumericKeyBody(RequestModel):
+    value: DecimalText
+    tolerance: DecimalText = "0"
+
+
+class TextKeyBody(RequestModel):
+    accepted: list[Annotated[str, SafeText(1, 200)]] = Field(min_length=1, max_length=50)
+    case_sensitive: JsonBool = False
+
+
+class ParametersBody(RequestModel):
+    """Item response theory parameters on the logistic metric."""
+
+    a: JsonFloat = Field(gt=0, le=100)
+    b: JsonFloat = Field(ge=-100, le=100)
+    c: JsonFloat = Field(default=0.0, ge=0, lt=1)
+    d: JsonFloat = Field(default=1.0, gt=0, le=1)
+
+
+class _ItemBody(RequestModel):
+    content_area: Annotated[str, SafeText(1, 100)] = Field(examples=["mathematics"])
+    stem: Stem = Field(examples=[{"ko": "3 + 4는?", "en": "What is 3 + 4?"}])
+    points: JsonInt = Field(default=1, ge=1, le=1000)
+    explanation: Stem | None = None
+    irt: ParametersBody | None = None
+
+
+class MultipleChoiceBody(_ItemBody):
+    kind: Literal["multiple_choice"]
+    options: list[OptionBody] = Field(min_length=2, max_length=20)
+    key: ChoiceKeyBody
+
+
+class MultipleResponseBody(_ItemBody):
+    kind: Literal["multiple_response"]
+    options: list[OptionBody] = Field(min_length=2, max_length=20)
+    key: ChoiceKeyBody
+
+
+class NumericBody(_ItemBody):
+    kind: Literal["numeric"]
+    key: NumericKeyBody
+
+
+class ShortTextBody(_ItemBody):
+    kind: Literal["short_text"]
+    key: TextKeyBody
+
+
+ItemBody = Annotated[
+    MultipleChoiceBody | MultipleResponseBody | NumericBody | ShortTextBody, Field(discriminator="kind")
+]
+
+
+def content_of(body: ItemBody) -> ItemContent:
+    content: ItemContent = msgspec.convert(body.model_dump(exclude_none=True), ItemContent)
+    return content

@@ -1,0 +1,126 @@
+"""Author an exam: draft it, publish it, close it, release its results."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from commands.context import CommandContext
+from commands.kinds import EXAM, ITEM
+from commands.streams import Outcome
+from commands.write_side import WriteSide
+from domain.events import Event
+from domain.exams import exam
+from domain.exams.events import Blueprint, FormItem
+from domain.exams.exam import Exam, ExamNotFound, UnusableBlueprint
+from domain.identifiers import StreamId, stream_id
+from domain.items.item import Written
+
+
+class Pick(msgspec.Struct, frozen=True):
+    """An item for the form; without a version the newest one is pinned."""
+
+    item_id: StreamId
+    item_version: int | None = None
+
+
+class DraftExam(msgspec.Struct, frozen=True, kw_only=True):
+    """`blueprint` comes without items: they are what `picks` say."""
+
+    org_id: StreamId
+    blueprint: Blueprint
+    picks: tuple[Pick, ...]
+
+
+class RedraftExam(msgspec.Struct, frozen=True, kw_only=True):
+    exam_id: StreamId
+    blueprint: Blueprint
+    picks: tuple[Pick, ...]
+    expected_version: int | None = None
+
+
+async def draft_exam(write: WriteSide, context: CommandContext, command: DraftExam) -> Outcome[Exam]:
+    """Raises `UnusableBlueprint`, also where an item does not exist or is another organisation's."""
+    context.require_staff_of(command.org_id, ExamNotFound)
+    blueprint = await _with_items(write, command.org_id, command.blueprint, command.picks)
+    return await write.streams.execute(
+        context.within(context.zone_id, command.org_id),
+        EXAM,
+        stream_id("exam", context.command_id),
+        lambda state: exam.draft(state, blueprint, new=True),
+    )
+
+
+async def redraft_exam(write: WriteSide, context: CommandContext, command: RedraftExam) -> Outcome[Exam]:
+    """Raises `ExamNotFound`, `ExamNotDraft`, `UnusableBlueprint`, `StaleVersion`."""
+    loaded = await write.streams.read(EXAM, command.exam_id)
+    context.require_staff_of(loaded.owner.org_id, ExamNotFound)
+    assert loaded.owner.org_id is not None
+    blueprint = await _with_items(write, loaded.owner.org_id, command.blueprint, command.picks)
+    return await _on_exam(
+        write,
+        context,
+        command.exam_id,
+        lambda state: exam.draft(state, blueprint, new=False),
+        command.expected_version,
+    )
+
+
+async def publish_exam(
+    write: WriteSide, context: CommandContext, exam_id: StreamId, expected_version: int | None = None
+) -> Outcome[Exam]:
+    """Raises `ExamNotFound`, `ExamIsClosed`, `ExamWindowOver`, `StaleVersion`."""
+    return await _on_exam(
+        write, context, exam_id, lambda state: exam.publish(state, write.clock()), expected_version
+    )
+
+
+async def close_exam(write: WriteSide, context: CommandContext, exam_id: StreamId) -> Outcome[Exam]:
+    """Raises `ExamNotFound`, `ExamNotPublished`. What runs is handed in by the deadline reaction."""
+    by_clock = context.actor.kind == "clock"
+    return await _on_exam(write, context, exam_id, lambda state: exam.close(state, by_clock=by_clock))
+
+
+async def release_results(write: WriteSide, context: CommandContext, exam_id: StreamId) -> Outcome[Exam]:
+    """Raises `ExamNotFound`, `ExamNotPublished`."""
+    return await _on_exam(write, context, exam_id, exam.release_results)
+
+
+async def _on_exam(
+    write: WriteSide,
+    context: CommandContext,
+    exam_id: StreamId,
+    decide: Callable[[Exam], Sequence[Event]],
+    expected_version: int | None = None,
+) -> Outcome[Exam]:
+    loaded = await write.streams.peek(EXAM, exam_id)
+    if context.actor.kind != "clock":
+        context.require_staff_of(loaded.owner.org_id, ExamNotFound)
+    return await write.streams.execute(
+        context.within(loaded.owner.zone_id, loaded.owner.org_id),
+        EXAM,
+        exam_id,
+        decide,
+        expected_version=expected_version,
+    )
+
+
+async def _with_items(
+    write: WriteSide, org_id: StreamId, blueprint: Blueprint, picks: Sequence[Pick]
+) -> Blueprint:
+    """Raises `UnusableBlueprint` where a pick is not an item, or not a version, of the organisation."""
+    faults: list[dict[str, str]] = []
+    items: list[FormItem] = []
+    for index, pick in enumerate(picks):
+        item = await write.streams.read(ITEM, pick.item_id)
+        if not isinstance(item.state, Written) or item.owner.org_id != org_id:
+            fault = ("item_id", "unknown-item", "Your organisation has no such item.")
+        elif not 1 <= (pick.item_version or 1) <= item.state.item_version:
+            fault = ("item_version", "unknown-version", f"The newest version is {item.state.item_version}.")
+        else:
+            items.append(FormItem(pick.item_id, pick.item_version or item.state.item_version))
+            continue
+        field, code, detail = fault
+        faults.append({"pointer": f"/items/{index}/{field}", "code": code, "detail": detail})
+    if faults:
+        raise UnusableBlueprint(errors=faults)
+    return msgspec.structs.replace(blueprint, items=tuple(items))

@@ -1,0 +1,53 @@
+"""Published forms with their pinned items. Neither ever changes, so each is read once."""
+
+from collections import OrderedDict
+
+from commands.kinds import EXAM, ITEM
+from commands.streams import Streams
+from domain.exams.events import Blueprint
+from domain.exams.exam import Closed, Draft, ExamNotFound, ExamNotPublished, Nothing, Published
+from domain.exams.form import Form, PinnedItem
+from domain.identifiers import StreamId
+from domain.items.item import ItemNotFound, Unwritten, Written
+
+
+class Forms:
+    """Forms by exam. Holds at most `cache_size` of them in memory."""
+
+    def __init__(self, streams: Streams, cache_size: int = 200) -> None:
+        self._streams = streams
+        self._cache: OrderedDict[StreamId, Form] = OrderedDict()
+        self._cache_size = cache_size
+
+    async def published(self, exam_id: StreamId) -> Form:
+        """The form of a published or closed exam; raises `ExamNotFound` or `ExamNotPublished`."""
+        form = self._cache.get(exam_id)
+        if form is not None:
+            self._cache.move_to_end(exam_id)
+            return form
+        exam = (await self._streams.read(EXAM, exam_id)).state
+        match exam:
+            case Nothing():
+                raise ExamNotFound
+            case Draft():
+                raise ExamNotPublished
+            case Published() | Closed():
+                form = await self._assembled(exam.blueprint)
+        self._cache[exam_id] = form
+        while len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        return form
+
+    async def _assembled(self, blueprint: Blueprint) -> Form:
+        pinned: list[PinnedItem] = []
+        for on_form in blueprint.items:
+            item = (await self._streams.peek(ITEM, on_form.item_id)).state
+            if isinstance(item, Written) and item.item_version < on_form.item_version:
+                item = (await self._streams.read(ITEM, on_form.item_id)).state
+            match item:
+                case Unwritten():
+                    raise ItemNotFound(item_id=on_form.item_id)
+                case Written():
+                    content = item.content(on_form.item_version)
+            pinned.append(PinnedItem(on_form.item_id, on_form.item_version, content))
+        return Form(pinned)

@@ -1,0 +1,17 @@
+"""How each kind of stream is folded."""
+
+from commands.streams import StreamKind
+from domain.attempts import attempt
+from domain.exams import exam
+from domain.items import item
+from domain.organizations import organization
+from domain.users import account
+
+USER: StreamKind[account.Account] = StreamKind("user", account.Unregistered(), account.evolve)
+ORGANIZATION: StreamKind[organization.Organization] = StreamKind(
+    "organization", organization.Unfounded(), organization.evolve
+)
+ITEM_BANK: StreamKind[item.BankState] = StreamKind("item_bank", item.NoBank(), item.evolve_bank)
+ITEM: StreamKind[item.ItemState] = StreamKind("item", item.Unwritten(), item.evolve_item)
+EXAM: StreamKind[exam.Exam] = StreamKind("exam", exam.Nothing(), exam.evolve)
+ATTEMPT: StreamKind[attempt.Attempt] = StreamKind("attempt", attempt.NotStarted(), attempt.evolve)

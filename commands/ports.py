@@ -1,0 +1,91 @@
+"""What the handlers need of the outside world. `infra` provides it; tests may too."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from domain.errors import IllegalState
+from domain.events import Event, EventMetadata, RecordedEvent
+from domain.identifiers import StreamId
+
+Clock: TypeAlias = Callable[[], datetime]
+"""The time now, aware, in UTC."""
+
+NewId: TypeAlias = Callable[[], str]
+"""A new uuid7 as text."""
+
+KeyedHash: TypeAlias = Callable[[str], str]
+"""A keyed hash of an e-mail address in its normal form, hexadecimal."""
+
+
+class VersionConflict(IllegalState):
+    """Somebody else appended to the stream first; the handlers load it again and decide anew."""
+
+    code = "version-conflict"
+    title = "Somebody else changed this at the same moment"
+
+
+class NewEvent(msgspec.Struct, frozen=True):
+    metadata: EventMetadata
+    event: Event
+
+
+class StreamAppend(msgspec.Struct, frozen=True):
+    """Events for the end of one stream, right only if its version is still `expected_version`."""
+
+    stream_id: StreamId
+    expected_version: int
+    events: tuple[NewEvent, ...]
+
+
+class EventLog(Protocol):
+    """The streams of events. Which store keeps them is nobody's business but `infra`'s."""
+
+    async def load(self, stream_id: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:
+        """The events of one stream in order; none where there is no such stream."""
+        ...
+
+    async def append(self, appends: Sequence[StreamAppend]) -> None:
+        """Makes all the appends durable together, or none of them.
+
+        Raises `VersionConflict` where a stream has moved on, and `Unavailable` where the store has
+        more waiting than it will hold.
+        """
+        ...
+
+
+class Claims(Protocol):
+    """Names that may be held once: an e-mail's hash, an examinee's first attempt, an item code.
+
+    A claim names the stream that is to hold it before that stream exists. Whoever comes second is
+    told the same stream, and the first append to it decides. So a crash between claim and append
+    blocks nobody: the next comer carries on with the same stream.
+    """
+
+    async def claim(self, scope: str, keys: Sequence[str], stream_ids: Sequence[StreamId]) -> list[StreamId]:
+        """The holders of the keys, in order, after claiming the free ones for the given streams."""
+        ...
+
+    async def holder(self, scope: str, key: str) -> StreamId | None: ...
+
+
+class Credentials(Protocol):
+    """Hashes of passwords and client secrets. The log says which one is valid, never what it is."""
+
+    async def put(self, credential_id: str, subject_id: str, kind: str, hash_: str) -> None: ...
+
+    async def get(self, credential_id: str) -> str | None: ...
+
+
+class Hasher(Protocol):
+    """A slow hash for passwords, run apart so that nothing else waits for it."""
+
+    async def hash(self, password: str) -> str: ...
+
+    async def verify(self, password: str, hash_: str) -> bool: ...
+
+    async def verify_dummy(self, password: str) -> None:
+        """Takes as long as a real check, for accounts that do not exist."""
+        ...

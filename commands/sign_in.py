@@ -1,0 +1,60 @@
+"""Sign in: a person with e-mail and password, a program with client credentials."""
+
+from commands.found_organization import CLIENT_SCOPE
+from commands.kinds import ORGANIZATION, USER
+from commands.register_user import EMAIL_SCOPE, normal_email
+from commands.write_side import WriteSide
+from domain.errors import Denied
+from domain.identifiers import StreamId
+from domain.organizations.organization import Founded, ServiceClient
+from domain.users.account import Registered
+
+
+class WrongCredentials(Denied):
+    """Does not tell whether the account exists."""
+
+    code = "wrong-credentials"
+    title = "These sign-in details are not right"
+
+
+async def sign_in(write: WriteSide, email: str, password: str) -> tuple[StreamId, Registered]:
+    """The account behind the details; raises `WrongCredentials`, after the same work in every case."""
+    user_id = await write.claims.holder(EMAIL_SCOPE, write.keyed_hash(normal_email(email)))
+    account = None if user_id is None else (await write.streams.read(USER, user_id)).state
+    credential_id = account.credential_id if isinstance(account, Registered) else None
+    if not await _secret_matches(write, credential_id, password):
+        raise WrongCredentials
+    assert user_id is not None
+    assert isinstance(account, Registered)
+    return user_id, account
+
+
+async def signed_in(write: WriteSide, user_id: StreamId) -> Registered:
+    """The account as it is now, for somebody whose sign-in goes on; raises `WrongCredentials`."""
+    account = (await write.streams.read(USER, user_id)).state
+    if not isinstance(account, Registered):
+        raise WrongCredentials
+    return account
+
+
+async def sign_in_service(
+    write: WriteSide, client_id: str, client_secret: str
+) -> tuple[StreamId, Founded, ServiceClient]:
+    """The organisation and the client behind the credentials; raises `WrongCredentials`."""
+    org_id = await write.claims.holder(CLIENT_SCOPE, client_id)
+    organization = None if org_id is None else (await write.streams.read(ORGANIZATION, org_id)).state
+    client = organization.client(client_id) if isinstance(organization, Founded) else None
+    if not await _secret_matches(write, None if client is None else client.credential_id, client_secret):
+        raise WrongCredentials
+    assert org_id is not None
+    assert isinstance(organization, Founded)
+    assert client is not None
+    return org_id, organization, client
+
+
+async def _secret_matches(write: WriteSide, credential_id: str | None, secret: str) -> bool:
+    hash_ = None if credential_id is None else await write.credentials.get(credential_id)
+    if hash_ is None:
+        await write.hasher.verify_dummy(secret)
+        return False
+    return await write.hasher.verify(secret, hash_)

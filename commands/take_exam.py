@@ -1,0 +1,192 @@
+"""Take an exam: start an attempt, answer its items, hand it in."""
+
+from typing import assert_never
+
+import msgspec
+
+from commands.context import CommandContext
+from commands.kinds import ATTEMPT, EXAM, USER
+from commands.streams import Loaded, Outcome, Owner
+from commands.write_side import WriteSide
+from domain.attempts import attempt
+from domain.attempts.attempt import (
+    Attempt,
+    AttemptNotFound,
+    InProgress,
+    NoAttemptsLeft,
+    NotStarted,
+    Scored,
+    SentResponse,
+    Submitted,
+)
+from domain.attempts.events import AttemptStarted, SubmittedBy
+from domain.exams.events import Blueprint
+from domain.exams.exam import Closed, Exam, ExamNotFound, Published, deadline, open_for_attempts
+from domain.identifiers import StreamId, stream_id
+from domain.items.responses import Response
+from domain.users.account import Registered, UserNotFound
+
+ATTEMPT_SCOPE = "attempt"
+
+
+class StartAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    exam_id: StreamId
+    examinee_id: StreamId
+
+
+class GiveResponse(msgspec.Struct, frozen=True, kw_only=True):
+    attempt_id: StreamId
+    item_id: StreamId
+    response: Response | None
+    sequence: int | None = None
+
+
+async def start_attempt(write: WriteSide, context: CommandContext, command: StartAttempt) -> Outcome[Attempt]:
+    """Starts the examinee's next attempt, or returns the one that is still running.
+
+    Each attempt is a claim on (exam, examinee, ordinal), so a double click starts one attempt.
+    Raises `ExamNotFound` (also for an exam that is not for this examinee), `ExamNotPublished`,
+    `ExamIsClosed`, `ExamNotOpenYet`, `ExamWindowOver`, `NoAttemptsLeft`, `UserNotFound`.
+    """
+    exam = await write.streams.read(EXAM, command.exam_id)
+    blueprint = await _offered(write, context, exam, command.examinee_id)
+    for ordinal in range(1, blueprint.attempts_allowed + 1):
+        attempt_id = await _claimed(write, command, ordinal)
+        running = await write.streams.read(ATTEMPT, attempt_id)
+        if isinstance(running.state, InProgress):
+            if not running.state.is_time_up(write.clock()):
+                return Outcome(attempt_id, running.state, running.version, running.owner, ())
+            await _submit(write, context, attempt_id, running, "clock")
+        elif isinstance(running.state, NotStarted):
+            open_for_attempts(exam.state, write.clock())
+            started_at = write.clock()
+            started = AttemptStarted(
+                exam_id=command.exam_id,
+                examinee_id=command.examinee_id,
+                ordinal=ordinal,
+                started_at=started_at,
+                deadline=deadline(blueprint, started_at),
+                grace_s=write.grace_s,
+            )
+            outcome = await _start(write, context, exam.owner, attempt_id, started)
+            if isinstance(outcome.state, InProgress):
+                return outcome
+    open_for_attempts(exam.state, write.clock())
+    raise NoAttemptsLeft(attempts_allowed=blueprint.attempts_allowed)
+
+
+async def _offered(
+    write: WriteSide, context: CommandContext, exam: Loaded[Exam], examinee_id: StreamId
+) -> Blueprint:
+    """The exam's blueprint, if this examinee may know of the exam; else raises `ExamNotFound`."""
+    if not isinstance(exam.state, Published | Closed):
+        raise ExamNotFound
+    examinee = (await write.streams.read(USER, examinee_id)).state
+    if examinee_id != context.actor.id:
+        context.require_staff_of(exam.owner.org_id, ExamNotFound)
+    if not isinstance(examinee, Registered):
+        raise UserNotFound
+    blueprint = exam.state.blueprint
+    outside = blueprint.audience == "organization" and examinee.org_id != exam.owner.org_id
+    if outside or examinee.zone_id != exam.owner.zone_id:
+        raise ExamNotFound
+    return blueprint
+
+
+async def _start(
+    write: WriteSide, context: CommandContext, owner: Owner, attempt_id: StreamId, started: AttemptStarted
+) -> Outcome[Attempt]:
+    return await write.streams.execute(
+        context.within(owner.zone_id, owner.org_id),
+        ATTEMPT,
+        attempt_id,
+        # Somebody who started it a moment before us started it for us too.
+        lambda state: attempt.start(state, started) if isinstance(state, NotStarted) else [],
+    )
+
+
+async def give_response(write: WriteSide, context: CommandContext, command: GiveResponse) -> Outcome[Attempt]:
+    """Raises what `domain.attempts.attempt.give_response` raises."""
+    known = await write.streams.peek(ATTEMPT, command.attempt_id)
+    facts = _facts(known)
+    if facts.examinee_id != context.actor.id:
+        # Nobody answers for an examinee, not even their teacher.
+        raise AttemptNotFound
+    form = await write.forms.published(facts.exam_id)
+    sent = SentResponse(item_id=command.item_id, response=command.response, sequence=command.sequence)
+    return await write.streams.execute(
+        context.within(known.owner.zone_id, known.owner.org_id),
+        ATTEMPT,
+        command.attempt_id,
+        lambda state: attempt.give_response(state, form, sent, write.clock()),
+    )
+
+
+async def submit_attempt(
+    write: WriteSide, context: CommandContext, attempt_id: StreamId, by: SubmittedBy = "examinee"
+) -> Outcome[Attempt]:
+    """Hands in and scores. Handing in twice changes nothing. Raises `AttemptNotFound`."""
+    known = await write.streams.peek(ATTEMPT, attempt_id)
+    return await _submit(write, context, attempt_id, known, by)
+
+
+async def submit_exam(write: WriteSide, context: CommandContext, exam_id: StreamId) -> Outcome[Attempt]:
+    """Hands in the asker's latest attempt at the exam. Raises `ExamNotFound`, `AttemptNotFound`."""
+    loaded = await write.streams.peek(EXAM, exam_id)
+    if not isinstance(loaded.state, Published | Closed):
+        raise ExamNotFound
+    latest: Loaded[Attempt] | None = None
+    latest_id: StreamId = ""
+    for ordinal in range(1, loaded.state.blueprint.attempts_allowed + 1):
+        holder = await write.claims.holder(ATTEMPT_SCOPE, _key(exam_id, context.actor.id, ordinal))
+        found = None if holder is None else await write.streams.peek(ATTEMPT, holder)
+        if holder is None or found is None or isinstance(found.state, NotStarted):
+            break
+        latest, latest_id = found, holder
+    if latest is None:
+        raise AttemptNotFound
+    return await _submit(write, context, latest_id, latest, "examinee")
+
+
+async def _submit(
+    write: WriteSide,
+    context: CommandContext,
+    attempt_id: StreamId,
+    known: Loaded[Attempt],
+    by: SubmittedBy,
+) -> Outcome[Attempt]:
+    facts = _facts(known)
+    if context.actor.kind != "clock" and facts.examinee_id != context.actor.id:
+        context.require_staff_of(known.owner.org_id, AttemptNotFound)
+        by = "teacher" if by == "examinee" else by
+    form = await write.forms.published(facts.exam_id)
+    return await write.streams.execute(
+        context.within(known.owner.zone_id, known.owner.org_id),
+        ATTEMPT,
+        attempt_id,
+        lambda state: attempt.submit(state, form, by, write.clock()),
+    )
+
+
+def _facts(known: Loaded[Attempt]) -> InProgress:
+    """What was settled when the attempt started; raises `AttemptNotFound`."""
+    match known.state:
+        case NotStarted():
+            raise AttemptNotFound
+        case InProgress():
+            return known.state
+        case Submitted() | Scored():
+            return known.state.attempt
+        case _:
+            assert_never(known.state)
+
+
+def _key(exam_id: StreamId, examinee_id: StreamId, ordinal: int) -> str:
+    return f"{exam_id}|{examinee_id}|{ordinal}"
+
+
+async def _claimed(write: WriteSide, command: StartAttempt, ordinal: int) -> StreamId:
+    key = _key(command.exam_id, command.examinee_id, ordinal)
+    wanted = stream_id("attempt", write.new_id())
+    [attempt_id] = await write.claims.claim(ATTEMPT_SCOPE, [key], [wanted])
+    return attempt_id

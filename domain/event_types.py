@@ -1,0 +1,36 @@
+"""Every event type there is. What is not listed here can be neither written nor read."""
+
+from domain.attempts.events import (
+    AttemptScored,
+    AttemptStarted,
+    AttemptSubmitted,
+    ResponseChanged,
+    ResponseGiven,
+)
+from domain.events import Event, EventRegistry
+from domain.exams.events import ExamClosed, ExamDrafted, ExamPublished, ResultsReleased
+from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
+from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
+
+EVENT_CLASSES: tuple[type[Event], ...] = (
+    AttemptScored,
+    AttemptStarted,
+    AttemptSubmitted,
+    ExamClosed,
+    ExamDrafted,
+    ExamPublished,
+    ItemBankCreated,
+    ItemCreated,
+    ItemRevised,
+    OrganizationFounded,
+    ProfileChanged,
+    ResponseChanged,
+    ResponseGiven,
+    ResultsReleased,
+    RoleGranted,
+    ServiceClientAdded,
+    UserRegistered,
+)
+
+EVENTS = EventRegistry(EVENT_CLASSES)

@@ -1,0 +1,1 @@
+"""Proof of who asks: access tokens, refresh tokens, passwords and other credentials."""

@@ -1,0 +1,48 @@
+"""`megacity serve`: one process in one role, against a database that is there."""
+
+from typing import Annotated
+
+import typer
+
+from infra.cli.console import CommandError, progress
+from infra.composition import serve_role
+from infra.database import open_database
+from infra.observability.logging import configure_logging
+from infra.postgres.migrate import pending
+from infra.server import PortTaken, Role
+from infra.settings import load_settings
+
+
+def command(
+    role: Annotated[Role, typer.Argument(help="What this process does.")] = "all",
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+    exit_with_parent: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Run one role, or all of them, against a database that is already there."""
+    settings = load_settings()
+    configure_logging(settings.log.level, settings.log.format)
+    tell = progress().print
+    with open_database(settings, tell) as database:
+        missing = pending(database.admin_conninfo)
+        if missing:
+            raise CommandError(
+                f"{len(missing)} migrations are not applied yet.", remedy="Run `megacity migrate` first."
+            )
+        try:
+            served = serve_role(
+                settings,
+                database,
+                role,
+                host=host or settings.http.host,
+                port=settings.http.port if port is None else port,
+                on_ready=lambda url: tell(f"{role} answers at {url}"),
+                exit_with_parent=exit_with_parent,
+            )
+        except PortTaken as error:
+            raise CommandError(
+                f"{str(error).capitalize()}.",
+                remedy="Choose another one: --port N, or MEGACITY_HTTP__PORT=N (0: any free one).",
+            ) from error
+    if not served:
+        raise CommandError("The server could not start; the log above says why.", exit_code=1)

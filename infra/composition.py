@@ -1,0 +1,351 @@
+"""Where objects are built and put together. Nothing else builds any."""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import uuid_utils
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+from read_api.router import build_read_router
+
+from commands.api.router import build_write_router
+from commands.forms import Forms
+from commands.ports import KeyedHash
+from commands.streams import Streams
+from commands.write_side import WriteSide
+from domain.event_types import EVENTS
+from domain.zones import ZoneId
+from infra.auth.credentials import CredentialStore
+from infra.auth.passwords import PasswordHasher
+from infra.auth.refresh import RefreshTokens
+from infra.auth.signing_key import load_or_create_signing_key, public_jwk
+from infra.auth.tokens import TokenIssuer, TokenVerifier
+from infra.claims import Pool, PostgresClaims
+from infra.database import Database, open_database
+from infra.due_work import ReadModelDueWork
+from infra.event_store.codec import EventCodec, PlainPersonalCodec
+from infra.event_store.library import EventLogApplication, library_environment
+from infra.event_store.library_feed import LibraryEventFeed
+from infra.event_store.log import LibraryEventLog
+from infra.http.body_limit import BodyLimits
+from infra.http.idempotency_store import IdempotencyStore
+from infra.http.metrics import HttpMetrics
+from infra.http.middleware import install_middleware
+from infra.http.openapi import install_openapi
+from infra.http.problems import install_problem_handlers
+from infra.observability.metrics import EventStoreMetrics, new_registry
+from infra.operations import API_DESCRIPTION, API_VERSION, operations_router
+from infra.postgres.roles import PROJECTOR, READER, WRITER
+from infra.projections.runner import ProjectionRunner
+from infra.read_store import ReadStore
+from infra.secrets_files import read_or_create_secret
+from infra.server import (
+    Background,
+    Role,
+    follow_deadlines,
+    listening_socket,
+    operations_of,
+    run_server,
+    sweep_expired,
+    write_address,
+)
+from infra.settings import Settings
+from projections.attempts.projection import AttemptsProjection
+from projections.catalogue.projection import CatalogueProjection
+from projections.item_analysis.projection import ItemAnalysisProjection
+from projections.people.projection import PeopleProjection
+from projections.projection import Projection
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    return str(uuid_utils.uuid7())
+
+
+def keyed_hash(key: bytes) -> KeyedHash:
+    return lambda text: hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def all_projections() -> list[Projection]:
+    return [PeopleProjection(), CatalogueProjection(), AttemptsProjection(), ItemAnalysisProjection()]
+
+
+def event_codec() -> EventCodec:
+    return EventCodec(EVENTS, PlainPersonalCodec())
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """What the command line works with: the log as a feed, the projections, the database."""
+
+    settings: Settings
+    database: Database
+    feed: LibraryEventFeed
+    projections: Sequence[Projection]
+
+    def conninfo(self, role: str) -> str:
+        return self.database.conninfo(role)
+
+
+@contextmanager
+def open_feed(database: Database) -> Iterator[LibraryEventFeed]:
+    codec = event_codec()
+    conninfo = database.conninfo(PROJECTOR)
+    with EventLogApplication(library_environment(conninfo, pool_size=2), codec) as application:
+        yield LibraryEventFeed(application, codec, conninfo)
+
+
+@contextmanager
+def open_system(settings: Settings) -> Iterator[System]:
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(settings))
+        feed = stack.enter_context(open_feed(database))
+        yield System(settings=settings, database=database, feed=feed, projections=all_projections())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiServices:
+    """Everything that routes ask for: see the `services` modules of the APIs and of `infra.http`."""
+
+    clock: Any
+    new_id: Any
+    token_verifier: TokenVerifier
+    idempotency: IdempotencyStore
+    write: WriteSide
+    access_tokens: TokenIssuer
+    refresh_tokens: RefreshTokens
+    password_rules: PasswordHasher
+    default_zone: ZoneId
+    read_store: ReadStore
+    consistency_wait_s: float
+    writer_pool: Pool
+    projector_pool: Pool
+
+
+def async_pool(conninfo: str, max_size: int) -> Pool:
+    """Connections that are checked when handed out, so that a restarted server costs no request."""
+    return AsyncConnectionPool(
+        conninfo,
+        min_size=1,
+        max_size=max_size,
+        open=False,
+        timeout=5.0,
+        kwargs={"row_factory": dict_row},
+        connection_class=psycopg.AsyncConnection[dict[str, Any]],
+        check=AsyncConnectionPool.check_connection,
+    )
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, database: Database, registry: CollectorRegistry
+) -> AsyncIterator[ApiServices]:
+    """The services of both APIs, with their pools open."""
+    async with AsyncExitStack() as stack:
+        writer_pool = async_pool(database.conninfo(WRITER), settings.database.pool_max_size)
+        projector_pool = async_pool(database.conninfo(PROJECTOR), 2)
+        read_store = ReadStore(database.conninfo(READER), max_size=settings.database.pool_max_size)
+        for pool in (writer_pool, projector_pool, read_store):
+            await stack.enter_async_context(pool)
+        codec = event_codec()
+        application = stack.enter_context(
+            EventLogApplication(
+                library_environment(database.conninfo(WRITER), settings.event_store.pool_size), codec
+            )
+        )
+        log = LibraryEventLog(
+            application,
+            EventStoreMetrics.create(registry),
+            threads=settings.event_store.pool_size,
+            queue_limit=settings.event_store.queue_limit,
+        )
+        stack.callback(log.close)
+        hasher = PasswordHasher(
+            max_parallel=settings.auth.password_hashes_in_parallel,
+            max_waiting=settings.auth.password_hashes_waiting,
+        )
+        stack.callback(hasher.close)
+        streams = Streams(log, now, new_id)
+        email_hash_key = read_or_create_secret(settings.auth.email_hash_key_file)
+        refresh_secret = read_or_create_secret(settings.auth.refresh_secret_file)
+        signing_key = load_or_create_signing_key(settings.auth.signing_key_file)
+        yield ApiServices(
+            clock=now,
+            new_id=new_id,
+            token_verifier=TokenVerifier(
+                [public_jwk(signing_key)], settings.auth.issuer, settings.auth.audience, now
+            ),
+            idempotency=IdempotencyStore(writer_pool, secret=refresh_secret, new_id=new_id),
+            write=WriteSide(
+                streams=streams,
+                forms=Forms(streams),
+                claims=PostgresClaims(writer_pool),
+                credentials=CredentialStore(writer_pool, clock=now),
+                hasher=hasher,
+                keyed_hash=keyed_hash(email_hash_key),
+                clock=now,
+                new_id=new_id,
+                grace_s=settings.exam.submission_grace_s,
+            ),
+            access_tokens=TokenIssuer(
+                signing_key,
+                settings.auth.issuer,
+                settings.auth.audience,
+                settings.auth.access_token_ttl_s,
+                now,
+                new_id=new_id,
+            ),
+            refresh_tokens=RefreshTokens(
+                writer_pool,
+                secret=refresh_secret,
+                grace_s=settings.auth.refresh_grace_s,
+                lifetime_s=settings.auth.refresh_ttl_s,
+            ),
+            password_rules=hasher,
+            default_zone=settings.zone,
+            read_store=read_store,
+            consistency_wait_s=settings.consistency_wait_s,
+            writer_pool=writer_pool,
+            projector_pool=projector_pool,
+        )
+
+
+@asynccontextmanager
+async def open_write_side(settings: Settings, database: Database) -> AsyncIterator[WriteSide]:
+    """The write side alone, for bootstrap commands."""
+    async with open_services(settings, database, new_registry()) as services:
+        yield services.write
+
+
+def projection_runners(
+    settings: Settings, database: Database, feed: LibraryEventFeed
+) -> list[ProjectionRunner]:
+    """One runner for each projection, not started."""
+
+    def connect() -> psycopg.Connection[dict[str, Any]]:
+        return psycopg.connect(database.conninfo(PROJECTOR), autocommit=True, row_factory=dict_row)
+
+    return [
+        ProjectionRunner(
+            projection,
+            feed,
+            connect,
+            batch_size=settings.projections.batch_size,
+            poll_interval_s=settings.projections.poll_interval_s,
+        )
+        for projection in all_projections()
+    ]
+
+
+def log_positions(database: Database) -> tuple[int, list[dict[str, Any]]]:
+    """The head of the log, and each projection's checkpoint."""
+    with psycopg.connect(database.conninfo(PROJECTOR), row_factory=dict_row, connect_timeout=3) as connection:
+        head = connection.execute(
+            "SELECT coalesce(max(notification_id), 0) AS head FROM log.megacity_events"
+        ).fetchone()
+        rows = connection.execute(
+            "SELECT name, position, status, error FROM ops.projections ORDER BY name"
+        ).fetchall()
+    assert head is not None
+    return head["head"], rows
+
+
+def serve_role(
+    settings: Settings,
+    database: Database,
+    role: Role,
+    *,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    exit_with_parent: bool,
+) -> bool:
+    """Serves a role until a signal ends it; False where it could not start. Raises `PortTaken`.
+
+    Roles that answer no API requests still answer `/healthz`, `/readyz` and `/metrics`.
+    """
+    sock = listening_socket(host, port)
+    bound_port: int = sock.getsockname()[1]
+    registry = new_registry()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            services = await stack.enter_async_context(open_services(settings, database, registry))
+            app.state.services = services
+            app.state.operations = operations_of(
+                settings, database, registry, lambda: log_positions(database)
+            )
+            background = Background()
+            if role in ("all", "projector"):
+                feed = stack.enter_context(open_feed(database))
+                background.runners += projection_runners(settings, database, feed)
+            if role in ("all", "deadlines"):
+                due = ReadModelDueWork(services.projector_pool, settings.exam.submission_grace_s)
+                background.loops.append(lambda: follow_deadlines(services, due))
+            if role in ("all", "write-api"):
+                background.loops.append(lambda: sweep_expired(services))
+            await stack.enter_async_context(background.running())
+            yield
+
+    def announce() -> None:
+        if role in ("all", "write-api"):
+            write_address(settings, host, bound_port)
+        on_ready(f"http://{host}:{bound_port}")
+
+    app = build_app(settings, registry, lifespan, role)
+    return run_server(app, sock, announce, exit_with_parent=exit_with_parent)
+
+
+def build_app(settings: Settings, registry: CollectorRegistry, lifespan: Any, role: Role) -> FastAPI:
+    """The HTTP application of a role. Its document describes both sides, wherever they run."""
+    app = _bare_app(lifespan)
+    if role in ("all", "write-api"):
+        app.include_router(build_write_router())
+    if role in ("all", "read-api"):
+        app.include_router(build_read_router())
+    app.include_router(operations_router())
+    whole = whole_document()
+    app.openapi = lambda: whole  # type: ignore[method-assign] # FastAPI's documented way
+    install_problem_handlers(app)
+    limits = BodyLimits(
+        settings.http.max_body_bytes,
+        {"/api/v1/item-banks/*/import": settings.http.max_import_body_bytes},
+    )
+    install_middleware(app, metrics=HttpMetrics(registry), body_limits=limits)
+    return app
+
+
+def whole_document() -> dict[str, Any]:
+    """The OpenAPI document of both sides together."""
+    app = _bare_app(None)
+    app.include_router(build_write_router())
+    app.include_router(build_read_router())
+    app.include_router(operations_router())
+    install_openapi(app)
+    return app.openapi()
+
+
+def _bare_app(lifespan: Any) -> FastAPI:
+    return FastAPI(
+        title="DreamSeedAI MegaCity",
+        version=API_VERSION,
+        summary="Exams on an event log.",
+        description=API_DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        separate_input_output_schemas=False,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        redoc_url=None,
+    )

@@ -1,0 +1,1 @@
+"""All of `infra` that the two APIs see: problems, guards, text, paging, tokens, idempotency."""

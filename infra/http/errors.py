@@ -1,0 +1,119 @@
+"""Refusals that belong to the wire itself: who asks, with what, and how often.
+
+They stand in the tree of `domain.errors`, so that `infra.http.error_map` turns them into answers
+like any other refusal.
+"""
+
+from domain.errors import Denied, DomainError, IllegalState, Malformed, Unavailable
+
+
+class Unauthenticated(DomainError):  # noqa: N818 - read as a sentence, like the tree it belongs to
+    """The request names nobody: it carries no access token."""
+
+    code = "unauthenticated"
+    title = "Sign in first"
+
+    def detail(self) -> str:
+        return "Send an access token: 'Authorization: Bearer <token>'."
+
+
+class InvalidToken(Unauthenticated):
+    """The access token is forged, expired, made for somebody else or not a token at all (`reason`)."""
+
+    code = "invalid-token"
+    title = "The access token is not valid"
+
+    def detail(self) -> str:
+        return f"The access token was refused: {self.reason}."
+
+
+class SignInRefused(Unauthenticated):
+    """No such account, or the wrong secret; which of them is not told."""
+
+    code = "sign-in-refused"
+    title = "These credentials do not open an account"
+
+
+class RefreshRefused(Unauthenticated):
+    """The refresh token is unknown, expired, revoked or was used before (`reason`)."""
+
+    code = "refresh-refused"
+    title = "The refresh token is not valid"
+
+    def detail(self) -> str:
+        return f"Sign in again: the refresh token is {self.reason}."
+
+
+class AttemptTokenOnly(Denied):
+    """An attempt-scoped token was used for something other than its own attempt."""
+
+    code = "attempt-token-only"
+    title = "This token opens one attempt and nothing else"
+
+
+class RoleRequired(Denied):
+    """The asker holds none of the roles that this route asks for (`roles`)."""
+
+    code = "role-required"
+    title = "A role is missing"
+
+    def detail(self) -> str:
+        return f"One of these roles is needed: {', '.join(self.roles)}."
+
+
+class WeakPassword(Malformed):
+    """The password is too short, too long, too common or has unusable characters (`reason`)."""
+
+    code = "weak-password"
+    title = "The password cannot be accepted"
+
+    def detail(self) -> str:
+        return f"The password {self.reason}."
+
+
+class SignInBusy(Unavailable):
+    """Too many passwords are being checked at once; carries `retry_after_s`."""
+
+    code = "sign-in-busy"
+    title = "Too many sign-ins at the moment"
+
+
+class BadCursor(Malformed):
+    """The cursor was not given out by this list."""
+
+    code = "bad-cursor"
+    title = "The cursor is not one of this list's"
+
+
+class BadConsistencyToken(Malformed):
+    """The `Consistency-Token` header does not hold a token that a write answered with."""
+
+    code = "bad-consistency-token"
+    title = "The consistency token is not valid"
+
+
+class BadEntityTag(Malformed):
+    """The `If-Match` header holds neither `*` nor one strong entity tag of ours."""
+
+    code = "bad-entity-tag"
+    title = "The If-Match header is not valid"
+
+    def detail(self) -> str:
+        return "Send back the ETag of the last answer, or '*'."
+
+
+class IdempotencyKeyReused(Malformed):
+    """The `Idempotency-Key` was used before, for a request with other contents."""
+
+    code = "idempotency-key-reused"
+    title = "This idempotency key belongs to another request"
+
+    def detail(self) -> str:
+        return "A key names one request: send the same contents again, or a new key."
+
+
+class RequestInFlight(IllegalState):
+    """The first request with this `Idempotency-Key` has not been answered yet; carries `retry_after_s`."""
+
+    code = "request-in-flight"
+    title = "The same request is still being answered"

@@ -1,0 +1,87 @@
+"""What operators and their machines ask: is it alive, is it ready, how is it doing."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from pydantic import BaseModel
+
+from infra.http.guards import public
+
+API_VERSION: Final = "0.1.0"
+API_DESCRIPTION: Final = """\
+Sign in with `POST /api/v1/auth/login` and send the access token as `Authorization: Bearer …`.
+
+Every write answers with a `Consistency-Token` header; send it with a read and the read includes that
+write. Every POST may carry an `Idempotency-Key`. Refusals are problem documents (RFC 9457) whose
+`type` is stable; all types are listed in docs/problems.md.
+"""
+
+
+class Live(BaseModel):
+    status: Literal["live"] = "live"
+
+
+class ProjectionHealth(BaseModel):
+    name: str
+    position: int
+    lag: int
+    error: str | None
+
+
+class Readiness(BaseModel):
+    status: Literal["ready", "not_ready"]
+    reasons: list[str]
+    database: bool
+    pending_migrations: list[str]
+    projections: list[ProjectionHealth]
+
+
+class Operations:
+    """How this process is doing; `probe` asks the database, `refresh` brings gauges up to date."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        probe: Callable[[], Awaitable[Readiness]],
+        refresh: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.registry = registry
+        self.probe = probe
+        self.refresh = refresh
+
+
+def operations_router() -> APIRouter:
+    router = APIRouter(tags=["operations"], dependencies=[Depends(public)])
+
+    @router.get("/healthz", operation_id="live", summary="The process lives")
+    async def live() -> Live:
+        return Live()
+
+    @router.get(
+        "/readyz",
+        operation_id="ready",
+        summary="It can do its work: database, migrations, projections",
+        responses={503: {"model": Readiness, "description": "Not ready; the reasons say why."}},
+    )
+    async def ready(request: Request, response: Response) -> Readiness:
+        operations: Operations = request.app.state.operations
+        readiness = await operations.probe()
+        if readiness.status != "ready":
+            response.status_code = 503
+        return readiness
+
+    @router.get(
+        "/metrics",
+        operation_id="metrics",
+        summary="Figures for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    def metrics(request: Request) -> Any:
+        operations: Operations = request.app.state.operations
+        operations.refresh()
+        return Response(generate_latest(operations.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router

@@ -1,0 +1,1 @@
+"""Sample content and real response data, for trying the system and for its tests."""

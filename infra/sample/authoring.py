@@ -1,0 +1,92 @@
+"""From items to a published exam, by the API: bank, import, draft, publish. Each step is done once."""
+
+from typing import Any
+
+import msgspec
+
+from infra.sample.api_client import ApiRefused, SignIn
+from infra.sample.state_file import StateFile
+
+
+class ExamPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """An exam to be made.
+
+    Attributes:
+        bank: body of the request that makes the item bank.
+        items: body of the import; an object with a list `items`.
+        exam: body of the request that drafts the exam, without its items: all that were imported, in order.
+    """
+
+    bank: dict[str, Any]
+    items: bytes
+    exam: dict[str, Any]
+
+
+async def author_exam(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> str:
+    """Makes what the state file does not name yet, and returns the id of the published exam.
+
+    Raises `PlayStopped`.
+    """
+    if file.state.exam_id is not None:
+        try:
+            await _publish(sign_in, file.state.exam_id)
+        except ApiRefused as refused:
+            if refused.status != 404:
+                raise
+            # The file is about another database than the one behind this API now.
+            file.forget()
+        else:
+            return file.state.exam_id
+    bank_id = await _make_bank(sign_in, plan, file)
+    await _import_items(sign_in, plan, file, bank_id)
+    exam_id = await _draft(sign_in, plan, file)
+    await _publish(sign_in, exam_id)
+    # Only now: an exam that the file names is complete.
+    file.state.exam_id = exam_id
+    file.save()
+    return exam_id
+
+
+class _Bank(msgspec.Struct, frozen=True):
+    bank_id: str
+
+
+class _ImportedItem(msgspec.Struct, frozen=True):
+    code: str
+    item_id: str
+
+
+class _Imported(msgspec.Struct, frozen=True):
+    rows: list[_ImportedItem]
+
+
+class _Exam(msgspec.Struct, frozen=True):
+    exam_id: str
+
+
+async def _make_bank(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> str:
+    key = file.request_key("bank", plan.bank)
+    answer = await sign_in.send("POST", "/item-banks", body=plan.bank, idempotency_key=key)
+    bank_id = answer.read(_Bank).bank_id
+    file.state.bank_id = bank_id
+    file.save()
+    return bank_id
+
+
+async def _import_items(sign_in: SignIn, plan: ExamPlan, file: StateFile, bank_id: str) -> None:
+    key = file.request_key(f"import into {bank_id}", plan.items.decode())
+    path = f"/item-banks/{bank_id}/import"
+    answer = await sign_in.send("POST", path, body=plan.items, idempotency_key=key)
+    file.state.item_ids = {row.code: row.item_id for row in answer.read(_Imported).rows}
+    file.save()
+
+
+async def _draft(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> str:
+    body = {**plan.exam, "items": [{"item_id": item_id} for item_id in file.state.item_ids.values()]}
+    key = file.request_key("draft", body)
+    answer = await sign_in.send("POST", "/exams", body=body, idempotency_key=key)
+    return answer.read(_Exam).exam_id
+
+
+async def _publish(sign_in: SignIn, exam_id: str) -> None:
+    await sign_in.send("POST", f"/exams/{exam_id}/publish")

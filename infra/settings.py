@@ -1,0 +1,329 @@
+"""Settings: environment variables first, then an optional TOML file, then the defaults written here.
+
+Variables begin with `MEGACITY_` and nest by `__`: `MEGACITY_HTTP__PORT=8080`. The well-known `DATABASE_URL`
+is honoured too. The file is `megacity.toml` in the checkout, or the one that `MEGACITY_SETTINGS_FILE` names.
+Relative paths count from the checkout.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as UnparsableSetting
+
+from domain.zones import ZoneId
+from infra.observability.redaction import mask_passwords
+
+PREFIX = "MEGACITY_"
+SETTINGS_FILE_VARIABLE = "MEGACITY_SETTINGS_FILE"
+TEST_DATA_VARIABLE = "MEGACITY_TEST_DATA"
+WELL_KNOWN_VARIABLES = {"DATABASE_URL": ("database", "url")}
+
+
+class InvalidSettings(Exception):
+    """One or more settings cannot be right; `problems` names each variable and says why."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class DatabaseSettings(_Section):
+    url: SecretStr | None = None
+    """Any PostgreSQL 15 or newer; without it the embedded one is started."""
+    embedded_port: int | None = Field(default=None, ge=1, le=65535)
+    """Without it a free port is chosen."""
+    embedded_name: str = Field(default="megacity", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    """The database in the embedded server; `url` names its own."""
+    allow_embedded_in_production: bool = False
+    pool_max_size: int = Field(default=10, ge=1)
+    role_secret_file: Path
+    """The passwords of the database roles are derived from this secret."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_for_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        text = url.get_secret_value() if url is not None else ""
+        is_url = text.startswith(("postgresql://", "postgres://"))
+        is_connection_string = "://" not in text and "=" in text  # libpq's `host=... dbname=...`
+        if url is not None and not is_url and not is_connection_string:
+            raise ValueError("must begin with postgresql://")
+        return url
+
+
+class HttpSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    """0 takes a free port."""
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_import_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """For bulk imports alone."""
+    public_base_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+")
+    """Where clients reach this server, when that is not host and port (behind a proxy)."""
+
+
+class AuthSettings(_Section):
+    issuer: str = Field(default="urn:megacity", min_length=1)
+    audience: str = Field(default="megacity-api", min_length=1)
+    access_token_ttl_s: int = Field(default=900, ge=10, le=86_400)
+    refresh_ttl_s: int = Field(default=30 * 86_400, ge=60)
+    refresh_grace_s: float = Field(default=30.0, ge=0, le=300)
+    """How long a refresh token that was just used up still answers with its successor."""
+    password_hashes_in_parallel: int = Field(default=2, ge=1)
+    password_hashes_waiting: int = Field(default=64, ge=0)
+    signing_key_file: Path
+    refresh_secret_file: Path
+    email_hash_key_file: Path
+
+
+class ExamSettings(_Section):
+    submission_grace_s: float = Field(default=5.0, ge=0, le=300)
+    """Answers that reach the server this late after the deadline still count."""
+
+
+class ProjectionSettings(_Section):
+    batch_size: int = Field(default=500, ge=1, le=100_000)
+    poll_interval_s: float = Field(default=0.2, gt=0)
+    ready_lag: int = Field(default=50_000, ge=0)
+    """Events a projection may be behind before the process says that it is not ready."""
+
+
+class EventStoreSettings(_Section):
+    pool_size: int = Field(default=8, ge=1)
+    """Appends in flight at once."""
+    queue_limit: int = Field(default=256, ge=1)
+    """Appends that may wait; past that a command is told to come back later."""
+
+
+class LogSettings(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto` is `console` on a terminal and `json` everywhere else."""
+
+
+# Section, field and the file's name in var/secrets.
+_SECRET_FILES = (
+    ("database", "role_secret_file", "database-roles.key"),
+    ("auth", "signing_key_file", "token-signing-key.json"),
+    ("auth", "refresh_secret_file", "refresh-tokens.key"),
+    ("auth", "email_hash_key_file", "email-hash.key"),
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Frozen; made by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    environment: Literal["development", "production"] = "development"
+    var_dir: Path
+    """Everything that is made at run time."""
+    zone: ZoneId = "univprep"
+    """Of the demo people and the sample data, and of whoever registers without naming one."""
+    demo_organization: str = Field(default="MegaCity Demo School", min_length=1)
+    consistency_wait_s: float = Field(default=2.0, ge=0, le=30)
+    """How long a read waits for the write whose consistency token it carries."""
+    database: DatabaseSettings
+    http: HttpSettings = HttpSettings()
+    auth: AuthSettings
+    exam: ExamSettings = ExamSettings()
+    projections: ProjectionSettings = ProjectionSettings()
+    event_store: EventStoreSettings = EventStoreSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def secrets_dir(self) -> Path:
+        return self.var_dir / "secrets"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.var_dir / "log"
+
+    @property
+    def postgres_data_dir(self) -> Path:
+        """Of the embedded PostgreSQL."""
+        return self.var_dir / "postgres"
+
+    @property
+    def postgres_log_file(self) -> Path:
+        return self.log_dir / "postgres.log"
+
+    @property
+    def run_lock_file(self) -> Path:
+        return self.var_dir / "run.lock"
+
+    @property
+    def uses_embedded_postgres(self) -> bool:
+        return self.database.url is None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the settings file takes its place
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - secrets have files of their own
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            init_settings,
+            env_settings,
+            _WellKnownVariables(settings_cls),
+            TomlConfigSettingsSource(settings_cls, toml_file=settings_file()),
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _place_files(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Fills in where the secret files lie, which depends on `var_dir`, and makes every path absolute."""
+        placed = dict(given)
+        var_dir = _absolute(placed.get("var_dir", "var"))
+        placed["var_dir"] = var_dir
+        for section, field, file_name in _SECRET_FILES:
+            values = _as_dict(placed.get(section, {}))
+            values[field] = _absolute(values.get(field) or Path(str(var_dir)) / "secrets" / file_name)
+            placed[section] = values
+        return placed
+
+    @model_validator(mode="after")
+    def _production_has_a_database_of_its_own(self) -> "Settings":
+        in_production = self.environment == "production"
+        if in_production and self.uses_embedded_postgres and not self.database.allow_embedded_in_production:
+            raise ValueError(
+                "MEGACITY_ENVIRONMENT=production needs a database: set DATABASE_URL to a PostgreSQL 15 or "
+                "newer, or allow the embedded one with MEGACITY_DATABASE__ALLOW_EMBEDDED_IN_PRODUCTION=true"
+            )
+        return self
+
+
+def load_settings() -> Settings:
+    """Reads environment and settings file.
+
+    Raises `InvalidSettings`, which names each variable or file entry that cannot be right. What was entered
+    is not repeated: it may be a secret.
+    """
+    file = settings_file()
+    if SETTINGS_FILE_VARIABLE in os.environ and not file.is_file():
+        raise InvalidSettings([f"{SETTINGS_FILE_VARIABLE}: there is no file {file}"])
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidSettings(
+            [_sentence(each["loc"], each["msg"], file) for each in error.errors()]
+        ) from None
+    except UnparsableSetting as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        name = _variable((field[1],)) if field else PREFIX
+        raise InvalidSettings([f"{name}: cannot be read; set its parts one by one ({name}__...)"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettings([f"{file}: not valid TOML: {error}"]) from None
+    except OSError as error:
+        raise InvalidSettings([f"{file}: cannot be read: {error.strerror}"]) from None
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """JSON-safe settings for a screen: passwords are masked, secret files are named and not read."""
+    shown: dict[str, Any] = settings.model_dump(mode="json")
+    if settings.database.url is not None:
+        shown["database"]["url"] = mask_passwords(settings.database.url.get_secret_value())
+    return shown
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """`MEGACITY_...` variables that nothing reads: most likely misspelt."""
+    known = {name.upper() for name in Settings.model_fields}
+    other = {SETTINGS_FILE_VARIABLE, TEST_DATA_VARIABLE}
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in other
+        and name.upper().removeprefix(PREFIX).split("__")[0] not in known
+    )
+
+
+def project_root() -> Path:
+    """The checkout; the current folder where the packages were installed away from it."""
+    beside = Path(__file__).resolve().parent.parent
+    return beside if (beside / "pyproject.toml").is_file() else Path.cwd()
+
+
+def settings_file() -> Path:
+    """Where the optional settings file is looked for."""
+    named = os.environ.get(SETTINGS_FILE_VARIABLE)
+    return project_root() / Path(named).expanduser() if named else project_root() / "megacity.toml"
+
+
+class _WellKnownVariables(PydanticBaseSettingsSource):
+    """Names that other programs use as well; our own names win over them."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - see below
+        # The base class asks field by field; these names are nested, so __call__ gives all at once.
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, (section, field) in WELL_KNOWN_VARIABLES.items():
+            if value := os.environ.get(name):
+                found.setdefault(section, {})[field] = value
+        return found
+
+
+def _absolute(path: Any) -> Any:
+    # What is no path at all is left for pydantic to refuse.
+    return project_root() / Path(path).expanduser() if isinstance(path, str | Path) else path
+
+
+def _as_dict(section: Any) -> dict[str, Any]:
+    return section.model_dump(exclude_unset=True) if isinstance(section, BaseModel) else dict(section)
+
+
+def _variable(location: tuple[str | int, ...]) -> str:
+    return PREFIX + "__".join(str(part) for part in location).upper()
+
+
+def _sentence(location: tuple[str | int, ...], message: str, file: Path) -> str:
+    """Names the place where the bad value most likely came from."""
+    message = message.removeprefix("Value error, ")
+    if not location:
+        return message
+    variable = _variable(location)
+    for name, place in WELL_KNOWN_VARIABLES.items():
+        if place == location and variable not in os.environ and os.environ.get(name):
+            variable = name
+    if variable not in {name.upper() for name in os.environ} and file.is_file():
+        return f"{'.'.join(str(part) for part in location)} in {file}: {message}"
+    return f"{variable}: {message}"

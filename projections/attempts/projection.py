@@ -1,0 +1,188 @@
+"""Attempts, their saved responses and, once scored, what each item earned."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from domain.attempts.events import (
+    AttemptScored,
+    AttemptStarted,
+    AttemptSubmitted,
+    ResponseChanged,
+    ResponseGiven,
+)
+from domain.events import Event, PositionedEvent, RecordedEvent
+from projections.projection import Cursor
+from projections.rows import Row, Rows, Table
+
+ATTEMPTS = Table(
+    "attempts",
+    key=("attempt_id",),
+    columns={
+        "attempt_id": "text",
+        "exam_id": "text",
+        "examinee_id": "text",
+        "zone_id": "text",
+        "org_id": "text",
+        "ordinal": "bigint",
+        "status": "text",
+        "started_at": "timestamptz",
+        "deadline": "timestamptz",
+        "grace_s": "double precision",
+        "submitted_at": "timestamptz",
+        "submitted_by": "text",
+        "scored_at": "timestamptz",
+        "score": "numeric",
+        "max_score": "numeric",
+        "responses_given": "bigint",
+        "version": "bigint",
+    },
+)
+ATTEMPT_RESPONSES = Table(
+    "attempt_responses",
+    key=("attempt_id", "item_id"),
+    columns={
+        "attempt_id": "text",
+        "item_id": "text",
+        "item_version": "bigint",
+        "examinee_id": "text",
+        "zone_id": "text",
+        "org_id": "text",
+        "response": "jsonb",
+        "sequence": "bigint",
+        "responded_at": "timestamptz",
+        "changes": "bigint",
+    },
+)
+SCORED_ITEMS = Table(
+    "scored_items",
+    key=("attempt_id", "item_id"),
+    columns={
+        "attempt_id": "text",
+        "item_id": "text",
+        "item_version": "bigint",
+        "exam_id": "text",
+        "examinee_id": "text",
+        "zone_id": "text",
+        "org_id": "text",
+        "score": "bigint",
+        "max_score": "bigint",
+    },
+)
+
+
+class AttemptsProjection:
+    name: ClassVar[str] = "attempts"
+    version: ClassVar[int] = 1
+    tables: ClassVar[tuple[str, ...]] = ("scored_items", "attempt_responses", "attempts")
+    event_types: ClassVar[tuple[type[Event], ...]] = (
+        AttemptStarted,
+        ResponseGiven,
+        ResponseChanged,
+        AttemptSubmitted,
+        AttemptScored,
+    )
+
+    def apply(self, cursor: Cursor, events: Sequence[PositionedEvent]) -> None:
+        recorded = [each.recorded for each in events if isinstance(each.recorded.event, self.event_types)]
+        attempts = ATTEMPTS.load(cursor, ((each.stream_id,) for each in recorded))
+        responses = ATTEMPT_RESPONSES.load(
+            cursor,
+            (
+                (each.stream_id, each.event.item_id)
+                for each in recorded
+                if isinstance(each.event, ResponseGiven | ResponseChanged)
+            ),
+        )
+        scored_items: list[Row] = []
+        for each in recorded:
+            _apply_one(each, attempts, responses, scored_items)
+            attempts.change(each.stream_id, version=each.version)
+        attempts.save(cursor)
+        responses.save(cursor)
+        SCORED_ITEMS.save(cursor, scored_items)
+
+
+def _apply_one(recorded: RecordedEvent, attempts: Rows, responses: Rows, scored_items: list[Row]) -> None:
+    attempt_id, at = recorded.stream_id, recorded.metadata.recorded_at
+    match recorded.event:
+        case AttemptStarted() as event:
+            attempts.put(_started(recorded, event))
+        case ResponseGiven() | ResponseChanged() as event:
+            _respond(recorded, event, attempts, responses)
+        case AttemptSubmitted() as event:
+            attempts.change(attempt_id, status="submitted", submitted_at=at, submitted_by=event.by)
+        case AttemptScored() as event:
+            attempts.change(
+                attempt_id, status="scored", scored_at=at, score=event.score, max_score=event.max_score
+            )
+            scored_items.extend(_scored(recorded, event))
+        case _:
+            pass
+
+
+def _started(recorded: RecordedEvent, event: AttemptStarted) -> Row:
+    return {
+        "attempt_id": recorded.stream_id,
+        "exam_id": event.exam_id,
+        "examinee_id": event.examinee_id,
+        **_owner(recorded),
+        "ordinal": event.ordinal,
+        "status": "in_progress",
+        "started_at": event.started_at,
+        "deadline": event.deadline,
+        "grace_s": event.grace_s,
+        "submitted_at": None,
+        "submitted_by": None,
+        "scored_at": None,
+        "score": None,
+        "max_score": None,
+        "responses_given": 0,
+        "version": recorded.version,
+    }
+
+
+def _respond(
+    recorded: RecordedEvent, event: ResponseGiven | ResponseChanged, attempts: Rows, responses: Rows
+) -> None:
+    attempt_id = recorded.stream_id
+    before = responses.get(attempt_id, event.item_id)
+    had_answer = before is not None and before["response"] is not None
+    responses.put(
+        {
+            "attempt_id": attempt_id,
+            "item_id": event.item_id,
+            "item_version": event.item_version,
+            "examinee_id": event.examinee_id,
+            **_owner(recorded),
+            "response": None if event.response is None else msgspec.to_builtins(event.response),
+            "sequence": event.sequence,
+            "responded_at": recorded.metadata.recorded_at,
+            "changes": 0 if before is None else before["changes"] + 1,
+        }
+    )
+    attempt = attempts.get(attempt_id)
+    given = 0 if attempt is None else attempt["responses_given"]
+    given += (event.response is not None) - had_answer
+    attempts.change(attempt_id, responses_given=given)
+
+
+def _scored(recorded: RecordedEvent, event: AttemptScored) -> list[Row]:
+    return [
+        {
+            "attempt_id": recorded.stream_id,
+            "item_id": item.item_id,
+            "item_version": item.item_version,
+            "exam_id": event.exam_id,
+            "examinee_id": event.examinee_id,
+            **_owner(recorded),
+            "score": item.score,
+            "max_score": item.max_score,
+        }
+        for item in event.items
+    ]
+
+
+def _owner(recorded: RecordedEvent) -> dict[str, Any]:
+    return {"zone_id": recorded.metadata.zone_id, "org_id": recorded.metadata.org_id}

@@ -1,0 +1,142 @@
+"""Rows of a read table, loaded for a batch of events, changed in memory, and written back at once.
+
+However long the batch is, a table costs two statements: one to load the rows that the batch touches
+and one to write them. As each event changes rows and sees what the event before it left, it makes no
+difference where one batch ends and the next begins.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+from psycopg import sql
+
+from projections.projection import Cursor
+
+Row: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[Any, ...]
+
+
+class Table:
+    """A table in schema `read`.
+
+    Args:
+        name: its name.
+        key: the columns of its primary key.
+        columns: all its columns with their PostgreSQL types, key columns included. Values of `jsonb`
+            columns are Python objects in rows, values of `numeric` columns whole numbers of any size.
+    """
+
+    def __init__(self, name: str, *, key: tuple[str, ...], columns: Mapping[str, str]) -> None:
+        self.name = name
+        self.key = key
+        self.columns = dict(columns)
+        self._json = frozenset(column for column, type_ in columns.items() if type_ == "jsonb")
+        self._whole = tuple(column for column, type_ in columns.items() if type_ == "numeric")
+
+    def load(self, cursor: Cursor, keys: Iterable[Key]) -> "Rows":
+        """The rows under these keys, as far as there are any."""
+        wanted = sorted(set(keys))
+        rows = Rows(self)
+        if wanted:
+            cursor.execute(self._load_statement(), [list(values) for values in zip(*wanted, strict=True)])
+            rows.be_loaded(self._read(row) for row in cursor.fetchall())
+        return rows
+
+    def save(self, cursor: Cursor, rows: Iterable[Row]) -> None:
+        """Inserts the rows, or replaces those that are there."""
+        # One order for everybody: two runners of a projection wait for each other, never crosswise.
+        ordered = sorted(rows, key=lambda row: tuple(row[column] for column in self.key))
+        if ordered:
+            cursor.execute(
+                self._save_statement(),
+                [[self._value(column, row[column]) for row in ordered] for column in self.columns],
+            )
+
+    def _read(self, row: Row) -> Row:
+        # Decimal would round sums beyond 28 digits.
+        return row | {column: int(row[column]) for column in self._whole if row[column] is not None}
+
+    def _value(self, column: str, value: Any) -> Any:
+        if column not in self._json or value is None:
+            return value
+        return msgspec.json.encode(value).decode()
+
+    def _load_statement(self) -> sql.Composed:
+        return sql.SQL(
+            "SELECT t.* FROM {table} t JOIN unnest({arrays}) AS wanted({key}) USING ({key})"
+        ).format(
+            table=sql.Identifier("read", self.name),
+            arrays=self._arrays(self.key),
+            key=self._names(self.key),
+        )
+
+    def _save_statement(self) -> sql.Composed:
+        changed = [column for column in self.columns if column not in self.key]
+        return sql.SQL(
+            "INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays}) "
+            "ON CONFLICT ({key}) DO UPDATE SET {changes}"
+        ).format(
+            table=sql.Identifier("read", self.name),
+            columns=self._names(self.columns),
+            arrays=self._arrays(self.columns),
+            key=self._names(self.key),
+            changes=sql.SQL(", ").join(
+                sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in changed
+            ),
+        )
+
+    def _arrays(self, columns: Iterable[str]) -> sql.Composed:
+        # jsonb travels as text: what goes into the column is PostgreSQL's own reading of it.
+        return sql.SQL(", ").join(
+            sql.SQL("%s::text[]::jsonb[]" if column in self._json else f"%s::{self.columns[column]}[]")
+            for column in columns
+        )
+
+    @staticmethod
+    def _names(columns: Iterable[str]) -> sql.Composed:
+        return sql.SQL(", ").join(map(sql.Identifier, columns))
+
+
+class Rows:
+    """Some rows of a table, by key; remembers which of them were changed."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._rows: dict[Key, Row] = {}
+        self._changed: set[Key] = set()
+
+    @property
+    def table_name(self) -> str:
+        return self._table.name
+
+    def be_loaded(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._rows[tuple(row[column] for column in self._table.key)] = row
+
+    def get(self, *key: Any) -> Row | None:
+        return self._rows.get(key)
+
+    def put(self, row: Row) -> None:
+        """A new row, or another in the place of the one that is there."""
+        key = tuple(row[column] for column in self._table.key)
+        self._rows[key] = row
+        self._changed.add(key)
+
+    def change(self, *key: Any, **values: Any) -> None:
+        """Raises `RowMissing` where nothing was written before."""
+        row = self._rows.get(key)
+        if row is None:
+            raise RowMissing(self._table.name, key)
+        row.update(values)
+        self._changed.add(key)
+
+    def save(self, cursor: Cursor) -> None:
+        self._table.save(cursor, (self._rows[key] for key in self._changed))
+
+
+class RowMissing(LookupError):
+    """An event changes something of which no earlier event told: the log or the feed is broken."""
+
+    def __init__(self, table: str, key: Key) -> None:
+        super().__init__(f"read.{table} has no row {key}")
