@@ -30,7 +30,7 @@ class AddServiceClient(msgspec.Struct, frozen=True, kw_only=True):
 async def found_organization(
     write: WriteSide, context: CommandContext, command: FoundOrganization
 ) -> Outcome[Organization]:
-    org_id = stream_id("organization", write.new_id())
+    org_id = stream_id("organization", context.command_id)
     return await write.streams.execute(
         context.within(command.zone_id, org_id),
         ORGANIZATION,

@@ -9,6 +9,7 @@ from commands.context import CommandContext
 from commands.kinds import USER
 from commands.streams import Outcome
 from commands.write_side import WriteSide
+from domain.events import Actor
 from domain.identifiers import StreamId, stream_id
 from domain.languages import Language
 from domain.users.account import Account, AlreadyRegistered, EmailTaken, GrantedRole, register
@@ -57,6 +58,8 @@ async def register_user(write: WriteSide, context: CommandContext, command: Regi
         credential_id=credential_id,
         org_id=command.org_id,
     )
+    if command.origin == "self":
+        context = msgspec.structs.replace(context, actor=Actor("user", user_id))
     try:
         return await write.streams.execute(
             context.within(command.zone_id, command.org_id),

@@ -8,7 +8,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.identifiers import StreamId
 
-Pool = AsyncConnectionPool[AsyncConnection[dict[str, Any]]]
+Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 
 
 class PostgresClaims:
@@ -34,7 +34,7 @@ class PostgresClaims:
                 "SELECT key, stream_id FROM ops.claims WHERE scope = %s AND key = ANY(%s)",
                 (scope, list(keys)),
             )
-            holders = {row["key"]: row["stream_id"] for row in await found.fetchall()}
+            holders: dict[str, StreamId] = dict(await found.fetchall())
         return [holders[key] for key in keys]
 
     async def holder(self, scope: str, key: str) -> StreamId | None:
@@ -43,4 +43,4 @@ class PostgresClaims:
                 "SELECT stream_id FROM ops.claims WHERE scope = %s AND key = %s", (scope, key)
             )
             row = await found.fetchone()
-        return None if row is None else str(row["stream_id"])
+        return None if row is None else str(row[0])

@@ -10,13 +10,12 @@ from typing import Any
 
 import psycopg
 import uuid_utils
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
-from read_api.router import build_read_router
 
-from commands.api.router import build_write_router
+from commands.api.router import write_routers
 from commands.forms import Forms
 from commands.ports import KeyedHash
 from commands.streams import Streams
@@ -63,6 +62,7 @@ from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
 from projections.projection import Projection
+from read_api.router import build_read_router
 
 
 def now() -> datetime:
@@ -141,8 +141,6 @@ def async_pool(conninfo: str, max_size: int) -> Pool:
         max_size=max_size,
         open=False,
         timeout=5.0,
-        kwargs={"row_factory": dict_row},
-        connection_class=psycopg.AsyncConnection[dict[str, Any]],
         check=AsyncConnectionPool.check_connection,
     )
 
@@ -261,7 +259,7 @@ def log_positions(database: Database) -> tuple[int, list[dict[str, Any]]]:
     return head["head"], rows
 
 
-def serve_role(
+def serve_role(  # noqa: PLR0913 - what one process is told, all but three by name
     settings: Settings,
     database: Database,
     role: Role,
@@ -311,11 +309,7 @@ def serve_role(
 def build_app(settings: Settings, registry: CollectorRegistry, lifespan: Any, role: Role) -> FastAPI:
     """The HTTP application of a role. Its document describes both sides, wherever they run."""
     app = _bare_app(lifespan)
-    if role in ("all", "write-api"):
-        app.include_router(build_write_router())
-    if role in ("all", "read-api"):
-        app.include_router(build_read_router())
-    app.include_router(operations_router())
+    _include(app, role)
     whole = whole_document()
     app.openapi = lambda: whole  # type: ignore[method-assign] # FastAPI's documented way
     install_problem_handlers(app)
@@ -330,11 +324,19 @@ def build_app(settings: Settings, registry: CollectorRegistry, lifespan: Any, ro
 def whole_document() -> dict[str, Any]:
     """The OpenAPI document of both sides together."""
     app = _bare_app(None)
-    app.include_router(build_write_router())
-    app.include_router(build_read_router())
-    app.include_router(operations_router())
+    _include(app, "all")
     install_openapi(app)
     return app.openapi()
+
+
+def _include(app: FastAPI, role: Role) -> None:
+    routers: list[APIRouter] = [operations_router()]
+    if role in ("all", "write-api"):
+        routers += write_routers()
+    if role in ("all", "read-api"):
+        routers.append(build_read_router())
+    for router in routers:
+        app.include_router(router)
 
 
 def _bare_app(lifespan: Any) -> FastAPI:

@@ -31,8 +31,8 @@ class ReadModelDueWork:
                 (now, limit),
             )
             return [
-                DueAttempt(row["attempt_id"], "teacher" if row["exam_closed"] else "clock")
-                for row in await found.fetchall()
+                DueAttempt(attempt_id, "teacher" if exam_closed else "clock")
+                for attempt_id, exam_closed in await found.fetchall()
             ]
 
     async def exams(self, now: datetime, limit: int) -> Sequence[StreamId]:
@@ -42,4 +42,4 @@ class ReadModelDueWork:
                    ORDER BY closes_at, exam_id LIMIT %s""",
                 (now - self._grace, limit),
             )
-            return [str(row["exam_id"]) for row in await found.fetchall()]
+            return [str(exam_id) for (exam_id,) in await found.fetchall()]

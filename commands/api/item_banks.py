@@ -158,7 +158,7 @@ async def revise_item(
     operation_id="importItems",
     summary="Import items from CSV or JSON",
     description="All rows or none. Items are known by their code: a new code makes an item, a known one "
-    "a new version where the content differs. With `dry_run` nothing is written and errors are part of the report. "
+    "a new version where the content differs. With `dry_run` nothing is written; errors are in the report. "
     "CSV columns and an example stand in docs/item-import.md.",
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
     openapi_extra={

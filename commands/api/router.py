@@ -5,8 +5,5 @@ from fastapi import APIRouter
 from commands.api import attempts, auth, examinees, exams, item_banks, users
 
 
-def build_write_router() -> APIRouter:
-    router = APIRouter()
-    for part in (auth, users, item_banks, exams, attempts, examinees):
-        router.include_router(part.router)
-    return router
+def write_routers() -> list[APIRouter]:
+    return [part.router for part in (auth, users, item_banks, exams, attempts, examinees)]

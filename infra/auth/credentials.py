@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 
-class CredentialConflict(Exception):  # noqa: N818 - a fault in the caller, not a refusal
+class CredentialConflict(Exception):
     """The credential id belongs to another subject already."""
 
 

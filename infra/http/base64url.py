@@ -1,7 +1,6 @@
 """base64url without padding (RFC 4648 section 5), read strictly: one text for one value."""
 
 import base64
-import binascii
 
 
 def encode_base64url(data: bytes) -> str:
@@ -12,7 +11,7 @@ def decode_base64url(text: str) -> bytes:
     """Raises ValueError for anything that `encode_base64url` does not write."""
     try:
         data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError("not base64url") from error
     if encode_base64url(data) != text:
         raise ValueError("not canonical base64url")

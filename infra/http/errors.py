@@ -7,7 +7,7 @@ like any other refusal.
 from domain.errors import Denied, DomainError, IllegalState, Malformed, Unavailable
 
 
-class Unauthenticated(DomainError):  # noqa: N818 - read as a sentence, like the tree it belongs to
+class Unauthenticated(DomainError):
     """The request names nobody: it carries no access token."""
 
     code = "unauthenticated"

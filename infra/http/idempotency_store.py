@@ -7,11 +7,13 @@ runs out, and the next one carries on under the same command id.
 
 import hashlib
 import hmac
+import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -21,6 +23,7 @@ from infra.http.errors import IdempotencyKeyReused, RequestInFlight
 from infra.http.idempotency import Claim, Replay
 
 RETRY_AFTER_S: Final = 1
+_NONCE_BYTES: Final = 12
 
 # An existing row is taken over only when its time is over (then it starts anew) or when its holder's
 # lease is (then it keeps its command id). ON CONFLICT locks the row, so exactly one claimant wins.
@@ -70,7 +73,7 @@ class IdempotencyStore:
     """Who carries out which request, and its answer.
 
     `secret` keys the request hash: bodies hold passwords, and a plain hash of one could be guessed from
-    a copy of the table.
+    a copy of the table. Kept answers are sealed under a key derived from it: they may hold tokens.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class IdempotencyStore:
         self._new_id = new_id
         self._lease = timedelta(seconds=lease_s)
         self._kept = timedelta(seconds=kept_s)
+        self._seal = AESGCM(hmac.digest(secret, b"idempotent-answer", "sha256"))
 
     def request_hash(self, *parts: bytes) -> bytes:
         """Keyed hash of what makes two requests the same one."""
@@ -125,14 +129,20 @@ class IdempotencyStore:
                     raise IdempotencyKeyReused
                 if kept["state"] == "done":
                     headers = msgspec.convert(kept["headers"], tuple[tuple[str, str], ...])
-                    return Replay(kept["status"], headers, kept["body"])
+                    return Replay(kept["status"], headers, self._opened(kept["body"], place))
                 raise RequestInFlight(retry_after_s=RETRY_AFTER_S)
 
     async def complete(self, claim: Claim, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Keeps the answer for whoever asks again."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = nonce + self._seal.encrypt(nonce, body, _bound_to(_place(claim)))
         await self._execute(
-            _COMPLETE, {**_place(claim), "status": status, "headers": Jsonb(headers), "body": body}
+            _COMPLETE, {**_place(claim), "status": status, "headers": Jsonb(headers), "body": sealed}
         )
+
+    def _opened(self, sealed: bytes, place: dict[str, Any]) -> bytes:
+        nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return self._seal.decrypt(nonce, ciphertext, _bound_to(place))
 
     async def abandon(self, claim: Claim, now: datetime) -> None:
         """Gives the claim back at once.
@@ -149,6 +159,11 @@ class IdempotencyStore:
     async def _execute(self, statement: str, values: dict[str, Any]) -> int:
         async with self._pool.connection() as connection:
             return (await connection.execute(statement, values)).rowcount
+
+
+def _bound_to(place: dict[str, Any]) -> bytes:
+    """A sealed answer opens in its own row only."""
+    return msgspec.json.encode((place["principal"], place["route"], place["key"]))
 
 
 def _place(claim: Claim) -> dict[str, Any]:

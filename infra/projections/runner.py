@@ -30,7 +30,7 @@ from infra.projections.rebuild import rebuild
 from projections.projection import Projection
 
 FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 2.0
 _ERROR_LENGTH: Final = 2_000
 
 log = structlog.get_logger("projections")

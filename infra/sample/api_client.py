@@ -21,8 +21,8 @@ TOKEN_MARGIN_S = 30.0
 """An access token that runs out sooner than this is renewed before it is used."""
 
 
-class PlayStopped(Exception):  # noqa: N818 - read as a sentence: `raise PlayStopped`
-    """The work cannot go on; the text says why in a sentence or two. The same call later goes on from there."""
+class PlayStopped(Exception):
+    """The work cannot go on; the text says why. The same call later goes on from there."""
 
 
 class ApiRefused(PlayStopped):

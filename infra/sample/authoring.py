@@ -22,29 +22,34 @@ class ExamPlan(msgspec.Struct, frozen=True, kw_only=True):
     exam: dict[str, Any]
 
 
-async def author_exam(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> str:
-    """Makes what the state file does not name yet, and returns the id of the published exam.
+class PublishedExam(msgspec.Struct, frozen=True):
+    """`consistency_token`, sent with a read, makes sure that the read knows the exam."""
 
-    Raises `PlayStopped`.
+    exam_id: str
+    consistency_token: str | None
+
+
+async def author_exam(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> PublishedExam:
+    """The published exam, made first where the state file does not name it. Raises `PlayStopped`.
+
+    The requests carry keys, so an exam that was half made when somebody pulled the plug is gone on with.
     """
     if file.state.exam_id is not None:
         try:
-            await _publish(sign_in, file.state.exam_id)
+            return await _publish(sign_in, file.state.exam_id)
         except ApiRefused as refused:
             if refused.status != 404:
                 raise
             # The file is about another database than the one behind this API now.
             file.forget()
-        else:
-            return file.state.exam_id
     bank_id = await _make_bank(sign_in, plan, file)
-    await _import_items(sign_in, plan, file, bank_id)
-    exam_id = await _draft(sign_in, plan, file)
-    await _publish(sign_in, exam_id)
-    # Only now: an exam that the file names is complete.
+    item_ids = await _import_items(sign_in, plan, file, bank_id)
+    exam_id = await _draft(sign_in, plan, file, item_ids)
+    published = await _publish(sign_in, exam_id)
+    file.state.item_ids = item_ids
     file.state.exam_id = exam_id
     file.save()
-    return exam_id
+    return published
 
 
 class _Bank(msgspec.Struct, frozen=True):
@@ -67,26 +72,25 @@ class _Exam(msgspec.Struct, frozen=True):
 async def _make_bank(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> str:
     key = file.request_key("bank", plan.bank)
     answer = await sign_in.send("POST", "/item-banks", body=plan.bank, idempotency_key=key)
-    bank_id = answer.read(_Bank).bank_id
-    file.state.bank_id = bank_id
-    file.save()
-    return bank_id
+    return answer.read(_Bank).bank_id
 
 
-async def _import_items(sign_in: SignIn, plan: ExamPlan, file: StateFile, bank_id: str) -> None:
+async def _import_items(sign_in: SignIn, plan: ExamPlan, file: StateFile, bank_id: str) -> dict[str, str]:
+    """Item ids by code, in the order of the import."""
     key = file.request_key(f"import into {bank_id}", plan.items.decode())
     path = f"/item-banks/{bank_id}/import"
     answer = await sign_in.send("POST", path, body=plan.items, idempotency_key=key)
-    file.state.item_ids = {row.code: row.item_id for row in answer.read(_Imported).rows}
-    file.save()
+    return {row.code: row.item_id for row in answer.read(_Imported).rows}
 
 
-async def _draft(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> str:
-    body = {**plan.exam, "items": [{"item_id": item_id} for item_id in file.state.item_ids.values()]}
+async def _draft(sign_in: SignIn, plan: ExamPlan, file: StateFile, item_ids: dict[str, str]) -> str:
+    body = {**plan.exam, "items": [{"item_id": item_id} for item_id in item_ids.values()]}
     key = file.request_key("draft", body)
     answer = await sign_in.send("POST", "/exams", body=body, idempotency_key=key)
     return answer.read(_Exam).exam_id
 
 
-async def _publish(sign_in: SignIn, exam_id: str) -> None:
-    await sign_in.send("POST", f"/exams/{exam_id}/publish")
+async def _publish(sign_in: SignIn, exam_id: str) -> PublishedExam:
+    # Publishing what is published changes nothing, so this also asks whether the exam is there.
+    answer = await sign_in.send("POST", f"/exams/{exam_id}/publish")
+    return PublishedExam(exam_id, answer.consistency_token)

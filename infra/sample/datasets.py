@@ -29,7 +29,7 @@ class ResponseData(msgspec.Struct, frozen=True):
     rows: tuple[ResponseRow, ...]
 
 
-class MissingSamples(RuntimeError):  # noqa: N818 - read as a sentence: `raise MissingSamples`
+class MissingSamples(RuntimeError):
     """The optional package that holds the data set is not installed."""
 
     def __init__(self) -> None:

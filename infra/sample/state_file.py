@@ -4,29 +4,27 @@ Losing the file loses no answer: everything in it can be found again by sending 
 """
 
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from infra.sample.atomic_file import replace_file
 
 
 class PlayState(msgspec.Struct, kw_only=True):
     """Ids by the names that the data gives to things.
 
     Attributes:
-        bank_id: the item bank, once it is there.
+        exam_id: the exam, once it is published.
         item_ids: item ids by item code, in the order of the form.
-        exam_id: the exam, drafted or published.
         user_ids: the enrolled examinees' ids by their names in the data.
         handed_in: so many examinees, from the first on, have all handed in.
     """
 
-    bank_id: str | None = None
-    item_ids: dict[str, str] = {}
     exam_id: str | None = None
+    item_ids: dict[str, str] = {}
     user_ids: dict[str, str] = {}
     handed_in: int = 0
 
@@ -41,17 +39,7 @@ class StateFile:
 
     def save(self) -> None:
         """Writes the state whole or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(msgspec.json.encode(self.state))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(self.path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        replace_file(self.path, msgspec.json.encode(self.state))
 
     def forget(self) -> None:
         """Starts anew: what the file names is not on this server."""

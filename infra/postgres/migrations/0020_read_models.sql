@@ -134,6 +134,8 @@ CREATE TABLE read.attempts (
 COMMENT ON COLUMN read.attempts.version IS 'The last version of the attempt''s stream that these rows show.';
 CREATE INDEX attempts_at_exam ON read.attempts (exam_id, attempt_id);
 CREATE INDEX attempts_of_examinee ON read.attempts (examinee_id, exam_id);
+-- What is due: looked for every second.
+CREATE INDEX attempts_in_progress ON read.attempts (deadline) WHERE status = 'in_progress';
 
 CREATE TABLE read.attempt_responses (
     attempt_id   text COLLATE "C",

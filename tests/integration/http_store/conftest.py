@@ -7,19 +7,13 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from infra.postgres.roles import WRITER, role_conninfo
-from tests.support.postgres import ROLE_SECRET, fresh_database, shared_server
-
-
-@pytest.fixture(scope="session")
-def standing_server():
-    with shared_server() as server:
-        yield server
+from tests.support.postgres import ROLE_SECRET, fresh_database
 
 
 @pytest.fixture
-def with_pool(standing_server):
+def with_pool(postgres_server):
     """Runs `story(pool)` in an event loop of its own."""
-    with fresh_database(standing_server) as base_conninfo:
+    with fresh_database(postgres_server) as base_conninfo:
         conninfo = role_conninfo(base_conninfo, WRITER, ROLE_SECRET)
 
         @asynccontextmanager

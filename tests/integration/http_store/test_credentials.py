@@ -31,7 +31,9 @@ def test_putting_a_credential_twice_keeps_the_first_hash(with_pool):
     with_pool(story)
 
 
-@pytest.mark.parametrize(("subject_id", "kind"), [("user-somebody-else", "password"), (USER, "client_secret")])
+@pytest.mark.parametrize(
+    ("subject_id", "kind"), [("user-somebody-else", "password"), (USER, "client_secret")]
+)
 def test_a_credential_id_cannot_change_hands(with_pool, subject_id, kind):
     async def story(pool):
         store = store_in(pool)

@@ -100,15 +100,15 @@ def test_a_runner_goes_on_when_its_connection_is_killed_again_and_again(
     runner = running(a_runner(projection, story, connect, batch_size=5))
     kills = 0
     with psycopg.connect(database, autocommit=True) as admin:
-        while runner.position < len(story.events):
-            kills += len(
-                admin.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE usename = 'megacity_projector' AND pid <> %s AND datname = current_database()",
-                    [projector.info.backend_pid],
-                ).fetchall()
+        for share in (0.1, 0.3, 0.5, 0.7):
+            eventually(lambda share=share: runner.position >= share * len(story.events))
+            killed = admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = 'megacity_projector' AND pid <> %s AND datname = current_database()",
+                [projector.info.backend_pid],
             )
-            threading.Event().wait(0.02)
+            kills += killed.rowcount
+    eventually(lambda: runner.position == len(story.events))
     assert kills > 1
     assert fingerprint(projector, projection) == expected_rows(connect, projection, story)
 

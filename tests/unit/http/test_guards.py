@@ -1,3 +1,5 @@
+# ruff: noqa: ARG001 - routes name what they depend on, stories what they are told
+
 from typing import Annotated
 
 import msgspec
@@ -123,7 +125,11 @@ def test_the_document_says_which_routes_want_a_token(app):
 
 
 def test_a_principal_knows_its_kind_roles_and_organisations():
-    grants = (RoleGrant("teacher", "organization-2"), RoleGrant("org_admin", "organization-1"), RoleGrant("student"))
+    grants = (
+        RoleGrant("teacher", "organization-2"),
+        RoleGrant("org_admin", "organization-1"),
+        RoleGrant("student"),
+    )
     principal = msgspec.structs.replace(STUDENT, roles=grants)
     assert principal.org_ids == ("organization-1", "organization-2")
     assert principal.role_names == {"teacher", "org_admin", "student"}

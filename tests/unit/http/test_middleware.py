@@ -1,3 +1,5 @@
+# ruff: noqa: ARG001 - routes name what they depend on, stories what they are told
+
 import asyncio
 import re
 from typing import Annotated
@@ -137,9 +139,16 @@ def test_an_answer_that_breaks_off_is_not_passed_off_as_whole(app):
             sent.append(message)
 
         scope = {
-            "type": "http", "method": "GET", "path": "/api/v1/breaks-off", "raw_path": b"/api/v1/breaks-off",
-            "query_string": b"", "headers": [], "server": ("test", 80), "scheme": "http", "http_version": "1.1",
-        }  # fmt: skip
+            "type": "http",
+            "method": "GET",
+            "path": "/api/v1/breaks-off",
+            "raw_path": b"/api/v1/breaks-off",
+            "query_string": b"",
+            "headers": [],
+            "server": ("test", 80),
+            "scheme": "http",
+            "http_version": "1.1",
+        }
         with pytest.raises(RuntimeError):
             await app(scope, receive, send)
 

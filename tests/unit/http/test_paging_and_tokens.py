@@ -123,7 +123,9 @@ def test_an_entity_tag_is_the_version_of_the_stream():
     assert version_in("*") is None
 
 
-@pytest.mark.parametrize("text", ["", "3", 'W/"3"', '"0"', '"-1"', '"3", "4"', '"x"', '"' + "9" * 30 + '"', '"٣"'])
+@pytest.mark.parametrize(
+    "text", ["", "3", 'W/"3"', '"0"', '"-1"', '"3", "4"', '"x"', '"' + "9" * 30 + '"', '"٣"']
+)
 def test_any_other_entity_tag_is_refused(text):
     with pytest.raises(BadEntityTag):
         version_in(text)

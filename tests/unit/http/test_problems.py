@@ -7,8 +7,8 @@ from pydantic import Field
 
 from domain.errors import Denied, DomainError, IllegalState, Malformed, NotFound, StaleVersion, Unavailable
 from infra.http.errors import InvalidToken, Unauthenticated
-from infra.http.problems import ProblemHttpException, problem_responses
 from infra.http.problem_types import CONTENT_TOO_LARGE, problem_types, render_problem_docs
+from infra.http.problems import ProblemHttpException, problem_responses
 from infra.http.routing import ApiRoute
 from infra.http.text import RequestModel, ShortText
 from infra.http.validation import MAX_ERRORS
@@ -87,7 +87,14 @@ def raised(app, error):
 
 @pytest.mark.parametrize(
     ("group", "status"),
-    [(NotFound, 404), (Denied, 403), (IllegalState, 409), (StaleVersion, 412), (Malformed, 422), (Unavailable, 503)],
+    [
+        (NotFound, 404),
+        (Denied, 403),
+        (IllegalState, 409),
+        (StaleVersion, 412),
+        (Malformed, 422),
+        (Unavailable, 503),
+    ],
 )
 def test_each_group_of_domain_errors_has_its_status(app, group, status):
     problem = problem_of(raised(app, group()), status)
@@ -108,7 +115,9 @@ def test_a_fact_cannot_hide_a_standard_member(app):
 
 
 @pytest.mark.parametrize(
-    "fact", ["\x00\ud800", float("nan"), 10**400, {1: {2, 3}}, b"\xff", object()], ids=lambda fact: type(fact).__name__
+    "fact",
+    ["\x00\ud800", float("nan"), 10**400, {1: {2, 3}}, b"\xff", object()],
+    ids=lambda fact: type(fact).__name__,
 )
 def test_facts_of_any_kind_can_be_written(app, fact):
     problem = problem_of(raised(app, ExamIsClosed(fact=fact)), 409)
@@ -207,7 +216,9 @@ def test_what_is_not_json_is_a_400(app, body):
     assert problem_of(response, 400)["type"] == "urn:megacity:problem:malformed-json"
 
 
-@pytest.mark.parametrize("body", [b'{"items": 123456789012345678901234567890}', b'{"items": 1e300}', b"null", b'""'])
+@pytest.mark.parametrize(
+    "body", [b'{"items": 123456789012345678901234567890}', b'{"items": 1e300}', b"null", b'""']
+)
 def test_json_of_the_wrong_kind_is_a_422(app, body):
     response = call(app, "POST", "/api/v1/banks", content=body, headers={"Content-Type": "application/json"})
     problem_of(response, 422)
@@ -218,17 +229,23 @@ def test_a_missing_body_is_a_422(app):
     assert [(each["pointer"], each["code"]) for each in problem["errors"]] == [("#", "missing")]
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", None])
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", "", None]
+)
 def test_a_body_that_is_not_called_json_is_a_415(app, media_type):
     headers = {} if media_type is None else {"Content-Type": media_type}
     problem = problem_of(call(app, "POST", "/api/v1/banks", content=b'{"items": []}', headers=headers), 415)
     assert problem["type"] == "urn:megacity:problem:unsupported-media-type"
 
 
-@pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "application/x+json"])
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "application/json; charset=utf-8", "application/x+json"]
+)
 def test_json_by_any_of_its_names_is_read(app, media_type):
     headers = {"Content-Type": media_type}
-    assert call(app, "POST", "/api/v1/banks", content=b'{"items": []}', headers=headers).json() == {"items": 0}
+    assert call(app, "POST", "/api/v1/banks", content=b'{"items": []}', headers=headers).json() == {
+        "items": 0
+    }
 
 
 def test_an_unknown_path_is_a_problem_too(app):
@@ -260,7 +277,9 @@ def test_the_register_knows_every_error_and_renders_as_a_table():
 
 
 def test_no_error_of_ours_is_without_a_group():
-    assert [each.slug for each in problem_types(["domain", "infra.http"]) if each.status == 500] == ["internal-error"]
+    assert [each.slug for each in problem_types(["domain", "infra.http"]) if each.status == 500] == [
+        "internal-error"
+    ]
 
 
 def test_declared_problems_refer_to_one_schema_that_is_in_the_document():

@@ -1,3 +1,4 @@
+import re
 from typing import Annotated
 
 import pytest
@@ -19,7 +20,21 @@ def test_ordinary_text_is_taken_as_it_is(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "\u3000", "a\x00", "\x00", "a\nb", "a\tb", "\x1b[31m", "a\x7f", "a\x85b", "a\ud800b", "x" * 201]
+    "text",
+    [
+        "",
+        "   ",
+        "\u3000",
+        "a\x00",
+        "\x00",
+        "a\nb",
+        "a\tb",
+        "\x1b[31m",
+        "a\x7f",
+        "a\x85b",
+        "a\ud800b",
+        "x" * 201,
+    ],
 )
 def test_what_cannot_be_a_name_is_refused(text):
     with pytest.raises(ValidationError):
@@ -43,8 +58,6 @@ def test_the_schema_says_the_same_as_the_check():
     schema = short.json_schema()
     assert (schema["type"], schema["minLength"], schema["maxLength"]) == ("string", 1, 200)
     pattern = TypeAdapter(Annotated[str, SafeText(0, 5)]).json_schema()["pattern"]
-    import re
-
     for text in ("", "a", "한글", "a\x00", "a\n", "\x7f", "  "):
         accepted = True
         try:
@@ -55,9 +68,17 @@ def test_the_schema_says_the_same_as_the_check():
 
 
 @pytest.mark.parametrize(
-    "text", ["exam-1", "exam-01901646-A2B4-7c3d-8e5f-0a1b2c3d4e5f", f"{EXAM_ID}\n", f"{EXAM_ID}\x00", EXAM_ID[5:],
-             "exam-01901646-a2b4-4c3d-8e5f-0a1b2c3d4e5f", EXAM_ID.replace("exam", "attempt")]
-)  # fmt: skip
+    "text",
+    [
+        "exam-1",
+        "exam-01901646-A2B4-7c3d-8e5f-0a1b2c3d4e5f",
+        f"{EXAM_ID}\n",
+        f"{EXAM_ID}\x00",
+        EXAM_ID[5:],
+        "exam-01901646-a2b4-4c3d-8e5f-0a1b2c3d4e5f",
+        EXAM_ID.replace("exam", "attempt"),
+    ],
+)
 def test_an_id_of_another_shape_is_refused(text):
     with pytest.raises(ValidationError):
         TypeAdapter(Annotated[str, StreamId("exam")]).validate_python(text)
@@ -87,7 +108,13 @@ async def post_weight(weight: Weight) -> float:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/exams/%00", f"/api/v1/exams/{EXAM_ID}%00", f"/api/v1/exams/{EXAM_ID}?search=a%00", "/api/v1/exams/%FF"]
+    "path",
+    [
+        "/api/v1/exams/%00",
+        f"/api/v1/exams/{EXAM_ID}%00",
+        f"/api/v1/exams/{EXAM_ID}?search=a%00",
+        "/api/v1/exams/%FF",
+    ],
 )
 def test_the_types_guard_path_and_query_too(path):
     assert call(make_app(router), "GET", path).status_code == 422
@@ -98,10 +125,15 @@ def test_path_and_query_arrive_clean():
     assert response.json() == [EXAM_ID, "한"]
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"1e400", 400), (b"NaN", 400), (b'"NaN"', 422), (b'"Infinity"', 422), (b"9" * 400, 400)])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"1e400", 400), (b"NaN", 400), (b'"NaN"', 422), (b'"Infinity"', 422), (b"9" * 400, 422)],
+)
 def test_a_number_that_is_none_is_refused(body, status):
     headers = {"Content-Type": "application/json"}
-    response = call(make_app(router), "POST", "/api/v1/weights", content=b'{"value": ' + body + b"}", headers=headers)
+    response = call(
+        make_app(router), "POST", "/api/v1/weights", content=b'{"value": ' + body + b"}", headers=headers
+    )
     assert response.status_code == status
 
 
@@ -110,6 +142,8 @@ def test_what_postgresql_takes_fits(value):
     assert fits_postgres(value)
 
 
-@pytest.mark.parametrize("value", ["a\x00", INT8_MAX + 1, -INT8_MAX - 2, ["\ud800"], {"a": ["\x00"]}, {"\x00": 1}])
+@pytest.mark.parametrize(
+    "value", ["a\x00", INT8_MAX + 1, -INT8_MAX - 2, ["\ud800"], {"a": ["\x00"]}, {"\x00": 1}]
+)
 def test_what_postgresql_refuses_does_not_fit(value):
     assert not fits_postgres(value)

@@ -1,0 +1,25 @@
+"""What all tests share: one PostgreSQL for the run, and a database of its own for each test that asks."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.postgres import SharedServer, fresh_database, shared_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[SharedServer]:
+    with shared_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres_server: SharedServer) -> Iterator[str]:
+    """Conninfo of a fresh, migrated database, as superuser."""
+    with fresh_database(postgres_server) as base_conninfo:
+        yield base_conninfo
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
