@@ -3,7 +3,13 @@
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +23,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from commands.api.router import write_routers
 from commands.forms import Forms
-from commands.ports import KeyedHash
+from commands.ports import Clock, KeyedHash
 from commands.streams import Streams
 from commands.write_side import WriteSide
 from domain.event_types import EVENTS
@@ -63,6 +69,8 @@ from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
 from projections.projection import Projection
 from read_api.router import build_read_router
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def now() -> datetime:
@@ -147,7 +155,7 @@ def async_pool(conninfo: str, max_size: int) -> Pool:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, database: Database, registry: CollectorRegistry
+    settings: Settings, database: Database, registry: CollectorRegistry, clock: Clock = now
 ) -> AsyncIterator[ApiServices]:
     """The services of both APIs, with their pools open."""
     async with AsyncExitStack() as stack:
@@ -174,25 +182,25 @@ async def open_services(
             max_waiting=settings.auth.password_hashes_waiting,
         )
         stack.callback(hasher.close)
-        streams = Streams(log, now, new_id)
+        streams = Streams(log, clock, new_id)
         email_hash_key = read_or_create_secret(settings.auth.email_hash_key_file)
         refresh_secret = read_or_create_secret(settings.auth.refresh_secret_file)
         signing_key = load_or_create_signing_key(settings.auth.signing_key_file)
         yield ApiServices(
-            clock=now,
+            clock=clock,
             new_id=new_id,
             token_verifier=TokenVerifier(
-                [public_jwk(signing_key)], settings.auth.issuer, settings.auth.audience, now
+                [public_jwk(signing_key)], settings.auth.issuer, settings.auth.audience, clock
             ),
             idempotency=IdempotencyStore(writer_pool, secret=refresh_secret, new_id=new_id),
             write=WriteSide(
                 streams=streams,
                 forms=Forms(streams),
                 claims=PostgresClaims(writer_pool),
-                credentials=CredentialStore(writer_pool, clock=now),
+                credentials=CredentialStore(writer_pool, clock=clock),
                 hasher=hasher,
                 keyed_hash=keyed_hash(email_hash_key),
-                clock=now,
+                clock=clock,
                 new_id=new_id,
                 grace_s=settings.exam.submission_grace_s,
             ),
@@ -201,7 +209,7 @@ async def open_services(
                 settings.auth.issuer,
                 settings.auth.audience,
                 settings.auth.access_token_ttl_s,
-                now,
+                clock,
                 new_id=new_id,
             ),
             refresh_tokens=RefreshTokens(
@@ -277,10 +285,24 @@ def serve_role(  # noqa: PLR0913 - what one process is told, all but three by na
     bound_port: int = sock.getsockname()[1]
     registry = new_registry()
 
+    def announce() -> None:
+        if role in ("all", "write-api"):
+            write_address(settings, host, bound_port)
+        on_ready(f"http://{host}:{bound_port}")
+
+    app = build_app(settings, registry, role_lifespan(settings, database, registry, role), role)
+    return run_server(app, sock, announce, exit_with_parent=exit_with_parent)
+
+
+def role_lifespan(
+    settings: Settings, database: Database, registry: CollectorRegistry, role: Role, clock: Clock = now
+) -> Lifespan:
+    """What a role's application opens when it starts and closes when it ends."""
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            services = await stack.enter_async_context(open_services(settings, database, registry))
+            services = await stack.enter_async_context(open_services(settings, database, registry, clock))
             app.state.services = services
             app.state.operations = operations_of(
                 settings, database, registry, lambda: log_positions(database)
@@ -297,13 +319,7 @@ def serve_role(  # noqa: PLR0913 - what one process is told, all but three by na
             await stack.enter_async_context(background.running())
             yield
 
-    def announce() -> None:
-        if role in ("all", "write-api"):
-            write_address(settings, host, bound_port)
-        on_ready(f"http://{host}:{bound_port}")
-
-    app = build_app(settings, registry, lifespan, role)
-    return run_server(app, sock, announce, exit_with_parent=exit_with_parent)
+    return lifespan
 
 
 def build_app(settings: Settings, registry: CollectorRegistry, lifespan: Any, role: Role) -> FastAPI:

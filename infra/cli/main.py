@@ -132,3 +132,7 @@ def _speaking_errors() -> tuple[type[Exception], ...]:
     from infra.settings import InvalidSettings
 
     return (InvalidSettings, SecretFileError, PostgresError, AlreadyRunning)
+
+
+if __name__ == "__main__":
+    app()

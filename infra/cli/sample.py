@@ -22,6 +22,7 @@ from infra.sample.datasets import (
 )
 from infra.sample.demo import Demo, DemoPlan, load_demo_plan
 from infra.sample.player import CONCURRENCY, PATIENCE_S, PlayReport, play_data_set
+from infra.sample.progress import Troubles
 from infra.sample.report import print_analysis
 from infra.sample.sample_exam import publish_sample_exam
 from infra.settings import Settings, load_settings
@@ -152,10 +153,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _publish_sample_exam(settings: Settings, base_url: str, email: str, password: str) -> str:
-    def tell(trouble: str) -> None:
-        progress().print(f"Trying again: {trouble}", soft_wrap=True, markup=False)
-
-    return await publish_sample_exam(base_url, email, password, _state_dir(settings), on_trouble=tell)
+    return await publish_sample_exam(
+        base_url, email, password, _state_dir(settings), on_trouble=Troubles(progress())
+    )
 
 
 def _data(
@@ -203,4 +203,4 @@ def _state_dir(settings: Settings) -> Path:
 
 
 def _print(report: PlayReport) -> None:
-    print_analysis(output(), f"{report.name}: {report.title}", report.analysis, report.item_codes)
+    print_analysis(output(), f"{report.name}: {report.title}", report.analysis)

@@ -20,7 +20,7 @@ class ItemAnalysis(msgspec.Struct, frozen=True, kw_only=True):
     """Correlations and alpha are None where they are not defined (an item that everybody answers alike)."""
 
     ordinal: int
-    item_id: str
+    code: str | None
     max_score: int
     n: int
     omitted: int

@@ -3,10 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 import msgspec
@@ -15,10 +14,15 @@ from infra.sample import retry
 
 T = TypeVar("T")
 
+OnTrouble: TypeAlias = Callable[[str], None]
+"""Hears in a few words what went wrong and is tried again."""
+
 API = "/api/v1"
 PROBLEM_PREFIX = "urn:megacity:problem:"
 TOKEN_MARGIN_S = 30.0
 """An access token that runs out sooner than this is renewed before it is used."""
+
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 
 
 class PlayStopped(Exception):
@@ -49,17 +53,57 @@ class Answer(msgspec.Struct, frozen=True):
         return msgspec.json.decode(self.body, type=type_)
 
 
+class Connections:
+    """So many connections to one server, each kept open and used by one request at a time.
+
+    httpx's own pool looks at every connection before every request, which with many connections costs more
+    than the request. Each connection here is a pool of one.
+    """
+
+    def __init__(self, base_url: str, count: int) -> None:
+        self._base_url = base_url.rstrip("/")
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=30.0)
+        tls = httpx.create_ssl_context()  # slow to make, so made once
+        self._all = [httpx.AsyncHTTPTransport(verify=tls, limits=limits) for _ in range(count)]
+        self._free: asyncio.LifoQueue[httpx.AsyncHTTPTransport] = asyncio.LifoQueue()
+        for each in self._all:
+            self._free.put_nowait(each)
+
+    async def request(
+        self, method: str, path: str, content: bytes, headers: Mapping[str, str]
+    ) -> httpx.Response:
+        """The answer with its whole body. Raises `httpx.TransportError`."""
+        request = httpx.Request(
+            method,
+            self._base_url + path,
+            content=content,
+            headers=headers,
+            extensions={"timeout": _TIMEOUT.as_dict()},
+        )
+        connection = await self._free.get()
+        try:
+            response = await connection.handle_async_request(request)
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+        finally:
+            self._free.put_nowait(connection)
+        return response
+
+    async def close(self) -> None:
+        for each in self._all:
+            await each.aclose()
+
+
 class ApiClient:
     """Sends requests; those that fail for a passing reason are repeated for up to `patience_s` each.
 
-    Only requests that have one effect however often they arrive may be sent this way. `on_trouble` hears in a
-    few words what goes wrong, at every failure.
+    Only requests that have one effect however often they arrive may be sent this way.
     """
 
-    def __init__(
-        self, http: httpx.AsyncClient, *, patience_s: float, on_trouble: Callable[[str], None]
-    ) -> None:
-        self._http = http
+    def __init__(self, connections: Connections, *, patience_s: float, on_trouble: OnTrouble) -> None:
+        self._connections = connections
         self._patience_s = patience_s
         self._on_trouble = on_trouble
 
@@ -87,7 +131,7 @@ class ApiClient:
         while True:
             wanted_delay_s: float | None = None
             try:
-                response = await self._http.request(method, API + path, content=content, headers=headers)
+                response = await self._connections.request(method, API + path, content, headers)
             except httpx.TransportError as error:
                 trouble = _in_words(error)
             else:
@@ -155,15 +199,13 @@ def as_person(api: ApiClient, email: str, password: str) -> SignIn:
 
 @asynccontextmanager
 async def open_api(
-    base_url: str, *, connections: int, patience_s: float, on_trouble: Callable[[str], None]
+    base_url: str, *, connections: int, patience_s: float, on_trouble: OnTrouble
 ) -> AsyncIterator[ApiClient]:
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    # A proxy from the environment knows nothing of this machine's own addresses.
-    is_local = urlsplit(base_url).hostname in {"127.0.0.1", "::1", "localhost"}
-    async with httpx.AsyncClient(
-        base_url=base_url, limits=limits, timeout=httpx.Timeout(30.0, connect=5.0), trust_env=not is_local
-    ) as http:
-        yield ApiClient(http, patience_s=patience_s, on_trouble=on_trouble)
+    opened = Connections(base_url, connections)
+    try:
+        yield ApiClient(opened, patience_s=patience_s, on_trouble=on_trouble)
+    finally:
+        await opened.close()
 
 
 class _Tokens(msgspec.Struct, frozen=True):

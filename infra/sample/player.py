@@ -17,7 +17,7 @@ from infra.sample.analysis import ExamAnalysis
 from infra.sample.api_client import ApiClient, ApiRefused, PlayStopped, SignIn, as_service, open_api
 from infra.sample.authoring import ExamPlan, PublishedExam, author_exam
 from infra.sample.datasets import ResponseData, ResponseRow
-from infra.sample.progress import PlayProgress
+from infra.sample.progress import PlayProgress, Troubles
 from infra.sample.state_file import StateFile, open_state
 
 CONCURRENCY = 16
@@ -36,7 +36,6 @@ class PlayReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         skipped: of the examinees, those who had handed in before.
         answers: sent by this play.
-        item_codes: the data's item codes by item id.
     """
 
     name: str
@@ -47,7 +46,6 @@ class PlayReport(msgspec.Struct, frozen=True, kw_only=True):
     answers: int
     duration_s: float
     answers_per_s: float
-    item_codes: dict[str, str]
     analysis: ExamAnalysis
 
 
@@ -70,7 +68,7 @@ async def play_data_set(  # noqa: PLR0913 - where to, as whom and what; the rest
     rows = data.rows[:limit]
     with PlayProgress(console, data.name, len(rows)) as progress:
         async with open_api(
-            base_url, connections=concurrency, patience_s=patience_s, on_trouble=progress.trouble
+            base_url, connections=concurrency, patience_s=patience_s, on_trouble=Troubles(console)
         ) as api:
             sign_in = as_service(api, client_id, client_secret)
             file = open_state(state_dir, data.name, *identity(data), client_id)
@@ -90,7 +88,6 @@ async def play_data_set(  # noqa: PLR0913 - where to, as whom and what; the rest
             answers=progress.answers,
             duration_s=progress.duration_s,
             answers_per_s=progress.answers_per_s,
-            item_codes={item_id: code for code, item_id in file.state.item_ids.items()},
             analysis=analysis,
         )
 

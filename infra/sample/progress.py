@@ -20,6 +20,20 @@ PLAIN_INTERVAL_S = 5.0
 TROUBLE_INTERVAL_S = 5.0
 
 
+class Troubles:
+    """Says what went wrong and is tried again: now and then, not at every failure."""
+
+    def __init__(self, console: Console, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._now = monotonic
+        self._told_at = float("-inf")
+
+    def __call__(self, what: str) -> None:
+        if self._now() - self._told_at >= TROUBLE_INTERVAL_S:
+            self._told_at = self._now()
+            self._console.print(f"Trying again: {what}", soft_wrap=True, markup=False)
+
+
 class PlayProgress:
     """Counts examinees and answers, and shows them. Use it as a context."""
 
@@ -41,7 +55,6 @@ class PlayProgress:
         self._done = 0
         self._now = monotonic
         self._begun_at = self._told_at = self._done_at = self._now()
-        self._trouble_told_at = float("-inf")
         self._bar = _bar(console) if console.is_terminal else None
         self._task: TaskID | None = None
 
@@ -89,12 +102,6 @@ class PlayProgress:
         self._done += examinees
         self.skipped += examinees
         self._show()
-
-    def trouble(self, what: str) -> None:
-        """Something went wrong and is tried again. Said now and then, not at every failure."""
-        if self._now() - self._trouble_told_at >= TROUBLE_INTERVAL_S:
-            self._trouble_told_at = self._now()
-            self._console.print(f"Trying again: {what}", soft_wrap=True, markup=False)
 
     def say(self, what: str) -> None:
         self._console.print(what, soft_wrap=True, markup=False)

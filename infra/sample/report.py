@@ -1,6 +1,6 @@
 """The item analysis of an exam as tables for a screen, or for a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -15,18 +15,14 @@ BAR_WIDTH = 50
 UNDEFINED = "-"
 
 
-def print_analysis(
-    console: Console, title: str, analysis: ExamAnalysis, item_codes: Mapping[str, str]
-) -> None:
-    """Prints everything. `item_codes` gives item codes by item id; an item without one is shown by number."""
+def print_analysis(console: Console, title: str, analysis: ExamAnalysis) -> None:
     bar = "#" if console.options.ascii_only else "█"
-    labels = [item_codes.get(item.item_id, str(item.ordinal)) for item in analysis.items]
     console.print(
         Group(
             Text(title, style="bold"),
             _summary(analysis),
             Text(),
-            _items(analysis.items, labels),
+            _items(analysis.items),
             Text(),
             _histogram(analysis.score_distribution, analysis.max_score, bar),
         )
@@ -35,31 +31,31 @@ def print_analysis(
 
 def _summary(analysis: ExamAnalysis) -> RenderableType:
     table = Table(box=None, pad_edge=False, show_header=False)
-    for _ in range(3):
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-    table.add_row(
-        *("examinees", f"{analysis.n:,}"),
-        *("  mean score", f"{_number(analysis.mean, 2)} of {analysis.max_score}"),
-        *("  coefficient alpha", _number(analysis.alpha, 4)),
-    )
-    table.add_row(
-        *("items", str(len(analysis.items))),
-        *("  standard deviation", _number(analysis.sd, 2)),
-        *("  KR-20", _number(analysis.kr20, 4)),
-    )
-    table.add_row("", "", "", "", "  standard error of measurement", _number(analysis.sem, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    for label, value in (
+        ("examinees", str(analysis.n)),
+        ("items", str(len(analysis.items))),
+        (f"mean score (of {analysis.max_score})", _number(analysis.mean, 2)),
+        ("standard deviation", _number(analysis.sd, 2)),
+        ("coefficient alpha", _number(analysis.alpha, 4)),
+        ("KR-20", _number(analysis.kr20, 4)),
+        ("standard error of measurement", _number(analysis.sem, 2)),
+    ):
+        table.add_row(label, value)
     return table
 
 
-def _items(items: Sequence[ItemAnalysis], labels: Sequence[str]) -> RenderableType:
+def _items(items: Sequence[ItemAnalysis]) -> RenderableType:
     options = _option_columns(items)
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title="Items (* the key; r: point-biserial with the total score, and with the rest of it)",
+        title="Items",
         title_justify="left",
         title_style="bold",
+        caption="p: share of right answers; r: point-biserial, item included and left out; *: the key",
+        caption_justify="left",
     )
     table.add_column("item", overflow="fold")
     # One word a line, so that a narrow screen has room for the options.
@@ -71,13 +67,13 @@ def _items(items: Sequence[ItemAnalysis], labels: Sequence[str]) -> RenderableTy
         for option in options:
             table.add_column(option, justify="right", no_wrap=True)
     table.add_column("no\nanswer", justify="right", no_wrap=True)
-    for item, label in zip(items, labels, strict=True):
+    for item in items:
         counts = _option_counts(item)
         cells = [" ".join(f"{name}: {count}" for name, count in counts.items())]
         if options is not None:
             cells = [counts.get(option, "") for option in options]
         table.add_row(
-            label,
+            item.code or str(item.ordinal),
             _number(item.p_value, 3),
             _number(item.point_biserial, 3),
             _number(item.point_biserial_corrected, 3),

@@ -1,9 +1,8 @@
 """Publishes the sample exam through the API, for everybody in the zone."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-from infra.sample.api_client import as_person, open_api
+from infra.sample.api_client import OnTrouble, as_person, open_api
 from infra.sample.authoring import ExamPlan, author_exam
 from infra.sample.content import SampleExam, load_sample_exam, sample_exam_json
 from infra.sample.player import PATIENCE_S
@@ -19,7 +18,7 @@ async def publish_sample_exam(  # noqa: PLR0913 - where to and as whom; each is 
     state_dir: Path,
     *,
     patience_s: float = PATIENCE_S,
-    on_trouble: Callable[[str], None],
+    on_trouble: OnTrouble,
 ) -> str:
     """Writes the items as a teacher, publishes the exam and returns its id; a second time it only returns it.
 

@@ -6,21 +6,9 @@ import pytest
 from psycopg.rows import dict_row
 
 from infra.postgres.roles import PROJECTOR, READER, role_conninfo
-from tests.support.postgres import ROLE_SECRET, SharedServer, fresh_database, shared_server
+from tests.support.postgres import ROLE_SECRET
 
 Connection = psycopg.Connection[dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[SharedServer]:
-    with shared_server() as server:
-        yield server
-
-
-@pytest.fixture
-def database(postgres_server) -> Iterator[str]:
-    with fresh_database(postgres_server) as base_conninfo:
-        yield base_conninfo
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+"""One running API for the tests of this folder, and one of its own for a test that breaks something."""
+
+import pytest
+
+from tests.support.api import Clock, running_api
+from tests.support.postgres import fresh_database, run_folder
+
+
+@pytest.fixture(scope="package")
+def shared_api(postgres_server):
+    with (
+        run_folder("api") as folder,
+        fresh_database(postgres_server) as conninfo,
+        running_api(conninfo, folder) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def api(shared_api):
+    """Shared: a test works with a school of its own in it."""
+    return shared_api
+
+
+@pytest.fixture
+def school(api):
+    return api.school()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def own_api(database, clock):
+    """One that no other test uses, whose clock can be set."""
+    with run_folder("api") as folder, running_api(database, folder, clock=clock) as running:
+        yield running

@@ -1,0 +1,189 @@
+"""One school and its neighbours as a story, and the read API over it."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from types import SimpleNamespace
+
+import httpx
+import psycopg
+from fastapi import FastAPI
+from psycopg.rows import dict_row
+
+from domain.items.events import ItemRevised
+from domain.items.responses import ChosenOptions, GivenNumber
+from infra.http.errors import InvalidToken
+from infra.http.principal import Principal, RoleGrant
+from infra.http.problems import install_problem_handlers
+from infra.postgres.roles import PROJECTOR, READER, role_conninfo
+from infra.projections.rebuild import rebuild
+from infra.read_store import ReadStore
+from projections.attempts.projection import AttemptsProjection
+from projections.catalogue.projection import CatalogueProjection
+from projections.item_analysis.projection import ItemAnalysisProjection
+from projections.people.projection import PeopleProjection
+from read_api.router import build_read_router
+from tests.support.postgres import ROLE_SECRET
+from tests.support.story import (
+    BEGIN,
+    ORG,
+    OTHER_ORG,
+    ZONE,
+    Story,
+    StoryFeed,
+    a_choice_item,
+    a_numeric_item,
+)
+
+PROJECTIONS = [PeopleProjection(), CatalogueProjection(), AttemptsProjection(), ItemAnalysisProjection()]
+NOW = BEGIN + timedelta(seconds=600)
+RIGHT, WRONG = ChosenOptions(("1",)), ChosenOptions(("2",))
+
+
+@dataclass
+class School:
+    """A story with names for what the tests talk about."""
+
+    story: Story
+    bank: str
+    items: list[str]
+    exams: dict[str, str]
+    people: dict[str, str]
+    attempts: dict[str, str]
+
+
+def a_school() -> School:
+    story = Story()
+    bank = story.bank("Mathematics")
+    items = [story.item(bank, f"q{n}", a_choice_item()) for n in range(2)]
+    items.append(story.item(bank, "number", a_numeric_item()))
+    revised = a_choice_item(("a", "b"), stem="Which of these?")
+    story.add(items[0], ItemRevised(bank_id=bank, code="q0", item_version=2, content=revised))
+    people = {
+        "teacher": story.person(("teacher", ORG), name="선생님"),
+        "mina": story.person(("student", ORG), name="미나"),
+        "juno": story.person(("student", ORG), name="준오"),
+        "idle": story.person(("student", ORG), name="아직"),
+        "stranger": story.person(("student", OTHER_ORG), org_id=OTHER_ORG, name="Stranger"),
+    }
+    exams = {
+        "at_once": story.exam(items, attempts_allowed=2),
+        "by_hand": story.exam(items, release="by_hand"),
+        "after_closing": story.exam(items[:2], release="after_closing"),
+        "in_zone": story.exam(items[2:], audience="zone", release="by_hand"),
+        "draft": story.draft(items),
+    }
+    attempts = {
+        "mina at_once": story.take(exams["at_once"], people["mina"], [RIGHT, WRONG, GivenNumber("12.5")]),
+        "juno at_once": story.take(exams["at_once"], people["juno"], [RIGHT, None, GivenNumber("3")]),
+        "mina by_hand": story.take(exams["by_hand"], people["mina"], [RIGHT, RIGHT, None]),
+        "juno by_hand": story.start(exams["by_hand"], people["juno"]),
+        "mina after_closing": story.take(exams["after_closing"], people["mina"], [WRONG, RIGHT]),
+        "stranger in_zone": story.take(exams["in_zone"], people["stranger"], [GivenNumber("12.4")]),
+        "mina again": story.start(exams["at_once"], people["mina"], ordinal=2, limit_s=None),
+    }
+    story.respond(attempts["juno by_hand"], items[0], WRONG)
+    story.respond(attempts["juno by_hand"], items[0], RIGHT)
+    _a_school_elsewhere(story)
+    return School(story, bank, items, exams, people, attempts)
+
+
+def _a_school_elsewhere(story: Story) -> None:
+    """Another organisation in another zone, with some of everything."""
+    story.zone_id, story.org_id = "kzone", OTHER_ORG
+    exam = story.exam([story.item(story.bank("Hangul"), "k", a_choice_item())], audience="zone")
+    story.take(exam, story.person(("student", OTHER_ORG), org_id=OTHER_ORG, name="Elsewhere"), [RIGHT])
+    story.zone_id, story.org_id = ZONE, ORG
+
+
+def project(conninfo: str, story: Story) -> None:
+    """Makes the rows anew, and writes the log's positions, which consistency tokens are resolved with."""
+    with psycopg.connect(conninfo, autocommit=True) as admin, admin.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO log.megacity_events"
+            " (originator_id, originator_version, topic, state, notification_id)"
+            " VALUES (%s, %s, '', '', %s) ON CONFLICT DO NOTHING",
+            [(each.recorded.stream_id, each.recorded.version, each.position) for each in story.events],
+        )
+    as_projector = role_conninfo(conninfo, PROJECTOR, ROLE_SECRET)
+    with psycopg.connect(as_projector, row_factory=dict_row, autocommit=True) as connection:
+        for projection in PROJECTIONS:
+            rebuild(projection, StoryFeed(story), connection)
+
+
+def principal(user_id: str, *roles: tuple[str, str | None], zone_id: str = ZONE, **more) -> Principal:
+    grants = tuple(RoleGrant(role, org) for role, org in roles)
+    return Principal(subject_id=user_id, zone_id=zone_id, roles=grants, session_id="tests", **more)
+
+
+class FakeVerifier:
+    """A token is the name of whoever holds it, with hyphens for spaces."""
+
+    def __init__(self, principals: dict[str, Principal]) -> None:
+        self._by_token = {name.replace(" ", "-"): each for name, each in principals.items()}
+
+    def verify(self, token: str) -> Principal:
+        if token not in self._by_token:
+            raise InvalidToken(reason="unknown")
+        return self._by_token[token]
+
+
+def an_app(conninfo: str, principals: dict[str, Principal], *, consistency_wait_s: float = 5.0) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(app):
+        reader = role_conninfo(conninfo, READER, ROLE_SECRET)
+        async with ReadStore(reader, max_size=4, wait_s=2.0) as read_store:
+            app.state.services = SimpleNamespace(
+                read_store=read_store,
+                clock=lambda: NOW,
+                token_verifier=FakeVerifier(principals),
+                consistency_wait_s=consistency_wait_s,
+            )
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(build_read_router())
+    install_problem_handlers(app)
+    return app
+
+
+class Client:
+    """Asks as somebody: `client.get("teacher", "/exams")`."""
+
+    def __init__(self, send: Callable[..., httpx.Response]) -> None:
+        self._send = send
+
+    def get(self, who: str | None, path: str, status: int | None = 200, **options):
+        headers = options.pop("headers", {})
+        if who is not None:
+            headers = {**headers, "Authorization": f"Bearer {who.replace(' ', '-')}"}
+        answer = self._send(f"/api/v1{path}", headers=headers, **options)
+        assert status in {None, answer.status_code}, answer.text
+        return answer
+
+    def problem(self, who: str | None, path: str, status: int, code: str, **options):
+        answer = self.get(who, path, status, **options).json()
+        assert answer["type"] == f"urn:megacity:problem:{code}"
+        return answer
+
+
+@contextmanager
+def client_of(app: FastAPI) -> Iterator[Client]:
+    """Calls the application in process, from first to last in one event loop."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+
+        async def begin() -> httpx.AsyncClient:
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            transport = httpx.ASGITransport(app)
+            return await stack.enter_async_context(
+                httpx.AsyncClient(transport=transport, base_url="http://megacity.test")
+            )
+
+        http = runner.run(begin())
+        try:
+            yield Client(lambda path, **options: runner.run(http.get(path, **options)))
+        finally:
+            runner.run(stack.aclose())
