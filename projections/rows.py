@@ -20,6 +20,8 @@ Key: TypeAlias = tuple[Any, ...]
 class Table:
     """A table in schema `read`.
 
+    Rows travel as one JSON text, which costs a fraction of what an array for each column does.
+
     Args:
         name: its name.
         key: the columns of its primary key.
@@ -31,15 +33,14 @@ class Table:
         self.name = name
         self.key = key
         self.columns = dict(columns)
-        self._json = frozenset(column for column, type_ in columns.items() if type_ == "jsonb")
         self._whole = tuple(column for column, type_ in columns.items() if type_ == "numeric")
 
     def load(self, cursor: Cursor, keys: Iterable[Key]) -> "Rows":
         """The rows under these keys, as far as there are any."""
-        wanted = sorted(set(keys))
+        wanted = [dict(zip(self.key, key, strict=True)) for key in sorted(set(keys))]
         rows = Rows(self)
         if wanted:
-            cursor.execute(self._load_statement(), [list(values) for values in zip(*wanted, strict=True)])
+            cursor.execute(self._load_statement(), [self._json(wanted)])
             rows.be_loaded(self._read(row) for row in cursor.fetchall())
         return rows
 
@@ -48,50 +49,48 @@ class Table:
         # One order for everybody: two runners of a projection wait for each other, never crosswise.
         ordered = sorted(rows, key=lambda row: tuple(row[column] for column in self.key))
         if ordered:
-            cursor.execute(
-                self._save_statement(),
-                [[self._value(column, row[column]) for row in ordered] for column in self.columns],
-            )
+            written = [{column: row[column] for column in self.columns} for row in ordered]
+            cursor.execute(self._save_statement(), [self._json(written)])
+
+    def _json(self, rows: list[Row]) -> str:
+        for row in rows:
+            for column in self._whole:
+                if row.get(column) is not None:
+                    row[column] = str(row[column])  # JSON encoders stop at 64 bits
+        return msgspec.json.encode(rows).decode()
 
     def _read(self, row: Row) -> Row:
         # Decimal would round sums beyond 28 digits.
         return row | {column: int(row[column]) for column in self._whole if row[column] is not None}
 
-    def _value(self, column: str, value: Any) -> Any:
-        if column not in self._json or value is None:
-            return value
-        return msgspec.json.encode(value).decode()
-
     def _load_statement(self) -> sql.Composed:
-        return sql.SQL(
-            "SELECT t.* FROM {table} t JOIN unnest({arrays}) AS wanted({key}) USING ({key})"
-        ).format(
+        return sql.SQL("SELECT t.* FROM {table} t JOIN {wanted} USING ({key})").format(
             table=sql.Identifier("read", self.name),
-            arrays=self._arrays(self.key),
+            wanted=self._recordset("wanted", self.key),
             key=self._names(self.key),
         )
 
     def _save_statement(self) -> sql.Composed:
         changed = [column for column in self.columns if column not in self.key]
         return sql.SQL(
-            "INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays}) "
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM {written} "
             "ON CONFLICT ({key}) DO UPDATE SET {changes}"
         ).format(
             table=sql.Identifier("read", self.name),
             columns=self._names(self.columns),
-            arrays=self._arrays(self.columns),
+            written=self._recordset("written", self.columns),
             key=self._names(self.key),
             changes=sql.SQL(", ").join(
                 sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in changed
             ),
         )
 
-    def _arrays(self, columns: Iterable[str]) -> sql.Composed:
-        # jsonb travels as text: what goes into the column is PostgreSQL's own reading of it.
-        return sql.SQL(", ").join(
-            sql.SQL("%s::text[]::jsonb[]" if column in self._json else f"%s::{self.columns[column]}[]")
+    def _recordset(self, alias: str, columns: Iterable[str]) -> sql.Composed:
+        typed = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(self.columns[column]))
             for column in columns
         )
+        return sql.SQL("json_to_recordset(%s::json) AS {}({})").format(sql.Identifier(alias), typed)
 
     @staticmethod
     def _names(columns: Iterable[str]) -> sql.Composed:

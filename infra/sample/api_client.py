@@ -219,7 +219,7 @@ class _Fault(msgspec.Struct, frozen=True):
 
 
 class _FaultyRow(msgspec.Struct, frozen=True):
-    code: str | None = None
+    row: int
     errors: list[_Fault] | None = None
 
 
@@ -251,7 +251,7 @@ def _problem(response: httpx.Response) -> tuple[str, str]:
         return "", response.reason_phrase or "no reason given"
     faults = [f"{fault.pointer}: {fault.detail}" for fault in problem.errors or ()]
     for row in problem.rows or ():
-        faults += [f"{row.code} {fault.pointer}: {fault.detail}" for fault in row.errors or ()]
+        faults += [f"row {row.row} {fault.pointer}: {fault.detail}" for fault in row.errors or ()]
     detail = problem.detail or response.reason_phrase
     return problem.type.removeprefix(PROBLEM_PREFIX), " ".join([detail, *faults[:3]])
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -49,8 +48,9 @@ def _summary(analysis: ExamAnalysis) -> RenderableType:
 def _items(items: Sequence[ItemAnalysis]) -> RenderableType:
     options = _option_columns(items)
     table = Table(
-        box=box.SIMPLE_HEAD,
+        box=None,
         pad_edge=False,
+        padding=(0, 2, 0, 0),  # as narrow as this, five options fit on 80 columns
         title="Items",
         title_justify="left",
         title_style="bold",

@@ -232,6 +232,15 @@ def bearer(token: str | None) -> dict[str, str]:
     return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    """Status and problem type of an answer that says no."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    document = answer.json()
+    assert document["status"] == answer.status_code
+    assert document["request_id"] == answer.headers["X-Request-Id"]
+    return answer.status_code, document["type"].removeprefix("urn:megacity:problem:")
+
+
 def bootstrap_context() -> CommandContext:
     return CommandContext(
         actor=Actor("operator", "tests"),

@@ -18,13 +18,18 @@ def shared_api(postgres_server):
 
 @pytest.fixture
 def api(shared_api):
-    """Shared: a test works with a school of its own in it."""
+    """Shared: a test works with people, items and exams of its own in it."""
     return shared_api
 
 
+@pytest.fixture(scope="package")
+def shared_school(shared_api):
+    return shared_api.school()
+
+
 @pytest.fixture
-def school(api):
-    return api.school()
+def school(shared_school):
+    return shared_school
 
 
 @pytest.fixture

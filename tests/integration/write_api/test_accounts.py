@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from domain.users.account import GrantedRole
-from tests.support.api import PASSWORD, bearer, running_api
+from tests.support.api import PASSWORD, bearer, refusal, running_api
 from tests.support.postgres import run_folder
 
 _numbers = itertools.count(1)
@@ -35,11 +35,6 @@ def tokens_of(anybody, body):
     answer = anybody.post("/auth/login", json={"email": body["email"], "password": body["password"]})
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def problem(answer):
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer.json()["type"].removeprefix("urn:megacity:problem:")
 
 
 def test_whoever_registers_is_a_student_of_the_default_zone(anybody):
@@ -73,7 +68,7 @@ def test_roles_cannot_be_asked_for(anybody, asked):
 def test_an_address_has_one_account_whatever_its_case(anybody, registered):
     shouted = registration(email=registered["email"].upper())
     answer = anybody.post("/auth/register", json=shouted)
-    assert (answer.status_code, problem(answer)) == (409, "email-taken")
+    assert refusal(answer) == (409, "email-taken")
 
 
 def test_a_double_click_opens_one_account(api):
@@ -85,10 +80,10 @@ def test_a_double_click_opens_one_account(api):
     tokens_of(api.client(), body)
 
 
-@pytest.mark.parametrize("password", ["short", "password123", "a" * 20, "with\x00nul in it"])
+@pytest.mark.parametrize("password", ["abc123", "password123", "a" * 20, "with\x00nul in it"])
 def test_a_weak_password_is_refused_with_its_reason_and_never_repeated(anybody, password):
     answer = anybody.post("/auth/register", json=registration(password=password))
-    assert (answer.status_code, problem(answer)) == (422, "weak-password")
+    assert refusal(answer) == (422, "weak-password")
     assert answer.json()["reason"]
     assert password not in answer.text
 
@@ -96,7 +91,7 @@ def test_a_weak_password_is_refused_with_its_reason_and_never_repeated(anybody, 
 @pytest.mark.parametrize("email", ["", "nobody", "a@b", "a b@example.org", "a@example.org\n", "ü@example.org"])
 def test_what_is_no_address_is_refused(anybody, email):
     answer = anybody.post("/auth/register", json=registration(email=email))
-    assert (answer.status_code, problem(answer)) == (422, "invalid-request")
+    assert refusal(answer) == (422, "invalid-request")
 
 
 def test_the_log_holds_neither_the_password_nor_its_hash(api, anybody):
@@ -115,7 +110,7 @@ def test_an_unknown_address_and_a_wrong_password_get_the_same_answer(anybody, re
     def seen(answer):
         return {name: value for name, value in answer.json().items() if name not in changing}
 
-    assert (wrong.status_code, problem(wrong)) == (401, "sign-in-refused")
+    assert refusal(wrong) == (401, "sign-in-refused")
     assert (unknown.status_code, seen(unknown)) == (401, seen(wrong))
     assert "WWW-Authenticate" in wrong.headers
 
@@ -142,13 +137,13 @@ def test_a_lost_refresh_answer_can_be_fetched_again_and_an_old_token_ends_the_se
     assert refresh(first).json()["refresh_token"] == second
     third = refresh(second).json()["refresh_token"]
     stolen = refresh(first)
-    assert (stolen.status_code, problem(stolen)) == (401, "refresh-refused")
+    assert refusal(stolen) == (401, "refresh-refused")
     assert refresh(third).status_code == 401
 
 
 def test_a_refresh_token_of_nobody_is_refused(anybody):
     answer = anybody.post("/auth/refresh", json={"refresh_token": "A" * 43})
-    assert (answer.status_code, problem(answer)) == (401, "refresh-refused")
+    assert refusal(answer) == (401, "refresh-refused")
 
 
 def test_an_access_token_ends_and_a_refresh_token_opens_the_account_again(own_api):
@@ -158,7 +153,7 @@ def test_an_access_token_ends_and_a_refresh_token_opens_the_account_again(own_ap
     tokens = tokens_of(anybody, body)
     own_api.clock.advance(tokens["expires_in"] + 60)
     late = anybody.get("/users/me", headers=bearer(tokens["access_token"]))
-    assert (late.status_code, problem(late)) == (401, "invalid-token")
+    assert refusal(late) == (401, "invalid-token")
     fresh = anybody.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).json()
     assert anybody.get("/users/me", headers=bearer(fresh["access_token"])).status_code == 200
 
@@ -177,8 +172,8 @@ def test_a_service_signs_in_with_its_client_credentials(api, school, anybody):
     assert api.client(access).post("/item-banks", json={"name": "Of a program"}).status_code == 201
     wrong = anybody.post("/auth/token", json={**asked, "client_secret": "something else"})
     unknown = anybody.post("/auth/token", json={**asked, "client_id": "client-of-nobody"})
-    assert (wrong.status_code, problem(wrong)) == (401, "sign-in-refused")
-    assert (unknown.status_code, problem(unknown)) == (401, "sign-in-refused")
+    assert refusal(wrong) == (401, "sign-in-refused")
+    assert refusal(unknown) == (401, "sign-in-refused")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +197,7 @@ def test_a_profile_is_changed_with_the_entity_tag_that_was_read(api):
     again = person.http.put("/users/me", json={"language": "en"}, headers={"If-Match": etag})
     assert (again.status_code, again.json()["language"]) == (200, "en")
     stale = person.http.put("/users/me", json={"language": "ja"}, headers={"If-Match": etag})
-    assert (stale.status_code, problem(stale)) == (412, "stale-version")
+    assert refusal(stale) == (412, "stale-version")
     assert stale.json()["version"] == again.json()["version"]
     anything = person.http.put("/users/me", json={"language": "ja"}, headers={"If-Match": "*"})
     assert (anything.status_code, anything.json()["language"]) == (200, "ja")
@@ -211,13 +206,13 @@ def test_a_profile_is_changed_with_the_entity_tag_that_was_read(api):
 @pytest.mark.parametrize("tag", ["nonsense", 'W/"1"', '"0"', '"1", "2"', '"99999999999999999999999"'])
 def test_a_tag_that_is_not_ours_is_refused(api, school, tag):
     answer = school.teacher.http.put("/users/me", json={}, headers={"If-Match": tag})
-    assert (answer.status_code, problem(answer)) == (422, "bad-entity-tag")
+    assert refusal(answer) == (422, "bad-entity-tag")
 
 
 def test_a_service_has_no_profile(school):
     _, service = school.service()
     answer = service.http.put("/users/me", json={"display_name": "A program"})
-    assert (answer.status_code, problem(answer)) == (404, "user-not-found")
+    assert refusal(answer) == (404, "user-not-found")
 
 
 def test_more_sign_ins_than_can_wait_are_told_to_come_back(database):
@@ -229,7 +224,7 @@ def test_more_sign_ins_than_can_wait_are_told_to_come_back(database):
     statuses = {answer.status_code for answer in answers}
     assert statuses == {401, 503}
     busy = next(answer for answer in answers if answer.status_code == 503)
-    assert problem(busy) == "sign-in-busy"
+    assert refusal(busy) == (503, "sign-in-busy")
     assert int(busy.headers["Retry-After"]) >= 1
 
 

@@ -1,0 +1,193 @@
+"""One fully filled example of each event type: no field is empty and none has its default value.
+
+Where a field may hold one of several kinds of struct, each kind has an example of its own.
+"""
+
+from datetime import UTC, datetime
+
+from domain.attempts.events import (
+    AttemptScored,
+    AttemptStarted,
+    AttemptSubmitted,
+    ResponseChanged,
+    ResponseGiven,
+    ScoredItem,
+)
+from domain.events import Actor, Event, EventMetadata, RecordedEvent
+from domain.exams.events import Blueprint, ExamClosed, ExamDrafted, ExamPublished, FormItem, ResultsReleased
+from domain.identifiers import stream_id
+from domain.items.content import (
+    ChoiceKey,
+    ItemParameters,
+    MultipleChoice,
+    MultipleResponse,
+    Numeric,
+    NumericKey,
+    Option,
+    ShortText,
+    TextKey,
+)
+from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
+from domain.items.responses import ChosenOptions, GivenNumber, GivenText
+from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
+from tests.support.exam_parts import (
+    BANK_ID,
+    CHOICE_ID,
+    EXAM_ID,
+    NUMBER_ID,
+    SCHOOL,
+    STUDENT,
+    TEACHER,
+    TEXT_ID,
+    uuid7,
+)
+
+METADATA = EventMetadata(
+    event_id=uuid7(0xE0E0),
+    actor=Actor("user", TEACHER),
+    zone_id="univprep",
+    org_id=SCHOOL,
+    correlation_id="request-1",
+    causation_id=uuid7(0xC0C0),
+    recorded_at=datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC),
+)
+
+CHOICE = MultipleChoice(
+    content_area="reading",
+    stem={"ko": "어느 것입니까?", "en": "Which one?"},
+    points=2,
+    explanation={"ja": "本文を見よ。", "zh": "见课文。"},
+    irt=ItemParameters(a=1.2, b=-0.5, c=0.2, d=0.98),
+    options=(Option("1", {"ko": "하나", "en": "one"}), Option("2", {"ko": "둘", "en": "two"})),
+    key=ChoiceKey(("2",)),
+)
+CHOICES = MultipleResponse(
+    content_area="reading",
+    stem={"ko": "모두 고르시오.", "en": "Choose all."},
+    points=3,
+    explanation={"en": "Both."},
+    irt=ItemParameters(a=0.8, b=0.25, c=0.1, d=0.95),
+    options=(Option("a", {"ko": "가", "en": "A"}), Option("b", {"ko": "나", "en": "B"})),
+    key=ChoiceKey(("a", "b")),
+)
+NUMERIC = Numeric(
+    content_area="mathematics",
+    stem={"en": "How much?"},
+    points=4,
+    explanation={"en": "Divide."},
+    irt=ItemParameters(a=1.5, b=1.0, c=0.05, d=0.9),
+    key=NumericKey("12.50", "0.05"),
+)
+SHORT_TEXT = ShortText(
+    content_area="geography",
+    stem={"ko": "수도는?"},
+    points=5,
+    explanation={"ko": "서울입니다."},
+    irt=ItemParameters(a=0.7, b=-2.0, c=0.15, d=0.99),
+    key=TextKey(("서울", "Seoul"), case_sensitive=True),
+)
+BLUEPRINT = Blueprint(
+    title={"ko": "모의고사", "en": "Mock exam"},
+    items=(FormItem(CHOICE_ID, 1), FormItem(NUMBER_ID, 3)),
+    description={"ko": "3월", "en": "March"},
+    time_limit_s=3600,
+    opens_at=datetime(2026, 3, 2, 9, tzinfo=UTC),
+    closes_at=datetime(2026, 3, 2, 18, 30, tzinfo=UTC),
+    attempts_allowed=2,
+    release="after_closing",
+    audience="zone",
+)
+
+
+def _response(event_class: type[ResponseGiven | ResponseChanged], response, sequence: int) -> Event:
+    return event_class(
+        examinee_id=STUDENT,
+        exam_id=EXAM_ID,
+        item_id=TEXT_ID,
+        item_version=2,
+        response=response,
+        sequence=sequence,
+    )
+
+
+_EVENTS: dict[str, Event] = {
+    "attempt.started.v1": AttemptStarted(
+        exam_id=EXAM_ID,
+        examinee_id=STUDENT,
+        ordinal=2,
+        started_at=datetime(2026, 3, 2, 12, tzinfo=UTC),
+        deadline=datetime(2026, 3, 2, 13, tzinfo=UTC),
+        grace_s=2.5,
+    ),
+    "attempt.response_given.v1": _response(ResponseGiven, GivenText("제 이름은 민지"), 7),
+    "attempt.response_given.v1-options": _response(ResponseGiven, ChosenOptions(("1", "3")), 8),
+    "attempt.response_given.v1-number": _response(ResponseGiven, GivenNumber("-12.50"), 9),
+    "attempt.response_changed.v1": _response(ResponseChanged, GivenText("저는 서연"), 10),
+    "attempt.response_changed.v1-options": _response(ResponseChanged, ChosenOptions(("2",)), 11),
+    "attempt.response_changed.v1-number": _response(ResponseChanged, GivenNumber("0.1"), 12),
+    "attempt.submitted.v1": AttemptSubmitted(exam_id=EXAM_ID, examinee_id=STUDENT, by="examinee"),
+    "attempt.scored.v1": AttemptScored(
+        exam_id=EXAM_ID,
+        examinee_id=STUDENT,
+        ordinal=2,
+        items=(
+            ScoredItem(
+                item_id=CHOICE_ID, item_version=1, response=ChosenOptions(("2",)), score=2, max_score=2
+            ),
+            ScoredItem(
+                item_id=NUMBER_ID, item_version=3, response=GivenNumber("12.5"), score=4, max_score=4
+            ),
+            ScoredItem(
+                item_id=TEXT_ID, item_version=2, response=GivenText("제 이름은 민지"), score=0, max_score=5
+            ),
+        ),
+        score=6,
+        max_score=11,
+        scoring_version=1,
+    ),
+    "exam.drafted.v1": ExamDrafted(blueprint=BLUEPRINT),
+    "exam.published.v1": ExamPublished(blueprint=BLUEPRINT),
+    "exam.closed.v1": ExamClosed(reason="window_ended"),
+    "exam.results_released.v1": ResultsReleased(),
+    "item_bank.created.v1": ItemBankCreated(name="수학", description="2026"),
+    "item.created.v1": ItemCreated(bank_id=BANK_ID, code="read-01", content=CHOICE),
+    "item.created.v1-multiple_response": ItemCreated(bank_id=BANK_ID, code="read-02", content=CHOICES),
+    "item.created.v1-numeric": ItemCreated(bank_id=BANK_ID, code="math-01", content=NUMERIC),
+    "item.created.v1-short_text": ItemCreated(bank_id=BANK_ID, code="geo-01", content=SHORT_TEXT),
+    "item.revised.v1": ItemRevised(bank_id=BANK_ID, code="read-01", item_version=2, content=CHOICE),
+    "item.revised.v1-multiple_response": ItemRevised(
+        bank_id=BANK_ID, code="read-02", item_version=3, content=CHOICES
+    ),
+    "item.revised.v1-numeric": ItemRevised(bank_id=BANK_ID, code="math-01", item_version=4, content=NUMERIC),
+    "item.revised.v1-short_text": ItemRevised(
+        bank_id=BANK_ID, code="geo-01", item_version=5, content=SHORT_TEXT
+    ),
+    "organization.founded.v1": OrganizationFounded(name="하늘 학원", zone_id="univprep"),
+    "organization.service_client_added.v1": ServiceClientAdded(
+        client_id="grader", name="Grader", credential_id=uuid7(0xCC), roles=("service", "org_admin")
+    ),
+    "user.registered.v1": UserRegistered(
+        origin="organization",
+        zone_id="univprep",
+        display_name="김민지",
+        language="ko",
+        email="minji@example.org",
+        email_hash="5f3c" * 16,
+        credential_id=uuid7(0xCD),
+        org_id=SCHOOL,
+        external_ref="2026-0317",
+    ),
+    "user.profile_changed.v1": ProfileChanged(display_name="김서연", language="en"),
+    "user.role_granted.v1": RoleGranted(role="teacher", org_id=SCHOOL),
+}
+
+EXAMPLES: dict[str, RecordedEvent] = {
+    name: RecordedEvent(stream_id(event.type_.category, uuid7(number)), number, METADATA, event)
+    for number, (name, event) in enumerate(_EVENTS.items(), 1)
+}
+"""By the name of the golden file: the stored type name, and behind a hyphen the kind where there are several."""
+
+
+def stored_name_of(example: str) -> str:
+    return example.partition("-")[0]
