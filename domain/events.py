@@ -146,12 +146,13 @@ class EventRegistry:
         Raises `UnknownEventType`, `FutureSchemaVersion` or `UndecodableEvent`.
         """
         cls, version = self.resolve(stored_name)
-        for step in range(version, cls.type_.version):
-            data = cls.type_.upcasters[step](data)
         try:
+            for step in range(version, cls.type_.version):
+                data = cls.type_.upcasters[step](data)
             return msgspec.convert(data, cls)
-        except msgspec.ValidationError as error:
-            raise UndecodableEvent(stored_name=stored_name, reason=str(error)) from error
+        # What an upcaster stumbles over is data that does not fit the version it was stored as.
+        except (msgspec.ValidationError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UndecodableEvent(stored_name=stored_name, reason=repr(error)) from error
 
 
 class Actor(msgspec.Struct, frozen=True):

@@ -26,7 +26,10 @@ Path: TypeAlias = tuple[str, ...]
 
 
 def personal_paths(event_class: type[msgspec.Struct]) -> tuple[Path, ...]:
-    """The places in an event's JSON that hold personal values, nested structs included."""
+    """The places in an event's JSON that hold personal values, nested structs included.
+
+    Raises `TypeError` where one stands in something else than structs and lists (a dict, say).
+    """
     return tuple(dict.fromkeys(_paths_in_struct(event_class, ())))
 
 
@@ -54,22 +57,30 @@ def _paths_in_type(annotation: Any, here: Path) -> Iterator[Path]:
                 yield from _paths_in_type(member, (*here, "*"))
     elif isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         yield from _paths_in_struct(annotation, here)
+    elif any(True for member in get_args(annotation) for _ in _paths_in_type(member, here)):
+        raise TypeError(f"{'/'.join(here)}: personal values cannot stand in {annotation}")
 
 
-def replace_at(data: Any, path: Path, change: Callable[[Any], Any]) -> None:
+def replace_at(data: dict[str, Any], path: Path, change: Callable[[Any], Any]) -> None:
     """Replaces the values at `path` in decoded JSON, in place; a path that is absent is passed over.
 
-    A missing step is not an error: it belongs to another member of a union.
+    A missing step is not an error: it belongs to another member of a union. None is no value.
     """
-    step, *rest = path
+    _changed(data, path, change)
+
+
+def _changed(value: Any, path: Path, change: Callable[[Any], Any]) -> Any:
+    if value is None:
+        return None
+    if not path:
+        return change(value)
+    step, rest = path[0], path[1:]
     if step == "*":
-        for index, element in enumerate(data):
-            if rest:
-                replace_at(element, tuple(rest), change)
-            else:
-                data[index] = change(element)
-    elif isinstance(data, dict) and data.get(step) is not None:
-        if rest:
-            replace_at(data[step], tuple(rest), change)
-        else:
-            data[step] = change(data[step])
+        return (
+            [_changed(element, rest, change) for element in value]
+            if isinstance(value, list | tuple)
+            else value
+        )
+    if isinstance(value, dict) and step in value:
+        value[step] = _changed(value[step], rest, change)
+    return value

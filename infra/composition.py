@@ -241,7 +241,14 @@ def projection_runners(
     """One runner for each projection, not started."""
 
     def connect() -> psycopg.Connection[dict[str, Any]]:
-        return psycopg.connect(database.conninfo(PROJECTOR), autocommit=True, row_factory=dict_row)
+        # Rows and checkpoint are one transaction: what a crash of the server takes back it takes back
+        # of both, and the events are applied again. So nobody need wait for the disk.
+        return psycopg.connect(
+            database.conninfo(PROJECTOR),
+            autocommit=True,
+            row_factory=dict_row,
+            options="-c synchronous_commit=off",
+        )
 
     return [
         ProjectionRunner(
@@ -250,6 +257,7 @@ def projection_runners(
             connect,
             batch_size=settings.projections.batch_size,
             poll_interval_s=settings.projections.poll_interval_s,
+            gather_s=settings.projections.gather_s,
         )
         for projection in all_projections()
     ]

@@ -82,18 +82,25 @@ class EventCodec:
         try:
             stored = self._decoder.decode(state)
             direct = self._direct.get(stored_name)
-            if direct is not None:
-                return RecordedEvent(stream_id, version, stored.meta, direct.decode(stored.data))
-            data = msgspec.json.decode(stored.data)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            event = (
+                self._opened(stream_id, stored_name, msgspec.json.decode(stored.data))
+                if direct is None
+                else direct.decode(stored.data)
+            )
+        except (msgspec.DecodeError, UnicodeDecodeError, UndecodableEvent) as error:
+            reason = error.reason if isinstance(error, UndecodableEvent) else str(error)
             raise UndecodableEvent(
-                stored_name=stored_name, stream_id=stream_id, version=version, reason=str(error)
+                stored_name=stored_name, stream_id=stream_id, version=version, reason=reason
             ) from error
-        return RecordedEvent(stream_id, version, stored.meta, self._opened(stream_id, stored_name, data))
+        return RecordedEvent(stream_id, version, stored.meta, event)
 
-    def _opened(self, stream_id: StreamId, stored_name: str, data: dict[str, Any]) -> Event:
+    def _opened(self, stream_id: StreamId, stored_name: str, data: Any) -> Event:
         cls, _ = self._registry.resolve(stored_name)
+        if not isinstance(data, dict):
+            raise UndecodableEvent(stored_name=stored_name, reason="the data is not an object")
         if cls.type_.personal:
+            if cls.type_.subject not in {"stream", *data}:
+                raise UndecodableEvent(stored_name=stored_name, reason=f"there is no {cls.type_.subject}")
             subject_id = _subject(cls.type_, stream_id, data)
             for path in cls.type_.personal:
                 replace_at(data, path, lambda value: self._personal.open(subject_id, value))

@@ -45,9 +45,10 @@ class ProjectionRunner:
         connect: opens a connection of the projector role, with rows as dictionaries.
         batch_size: events in one transaction, at most.
         poll_interval_s: looks for events at least this often, even if nobody calls.
+        gather_s: lets events gather for so long at the end of the log, which makes batches of them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three by name
         self,
         projection: Projection,
         feed: EventFeed,
@@ -55,12 +56,14 @@ class ProjectionRunner:
         *,
         batch_size: int = 500,
         poll_interval_s: float = 0.2,
+        gather_s: float = 0.0,
     ) -> None:
         self.projection = projection
         self._feed = feed
         self._connect = connect
         self._batch_size = batch_size
         self._poll_interval_s = poll_interval_s
+        self._gather_s = gather_s
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
@@ -138,8 +141,8 @@ class ProjectionRunner:
 
     def _follow(self, connection: Connection) -> None:
         self._settle(connection)
+        position = self._look(connection)
         while not self._stopping.is_set():
-            position = self._look(connection)
             try:
                 page = self._feed.read(position, self._batch_size, self.projection.event_types)
             except DomainError as error:
@@ -147,10 +150,14 @@ class ProjectionRunner:
                 self._mark_failed(connection, position, None, error)
                 raise
             if page.up_to > position:
-                self._apply_page(connection, position, page)
+                position = self._apply_page(connection, position, page)
+                if len(page.events) < self._batch_size:
+                    # The end of the log is near: a few events at once cost what one costs.
+                    self._stopping.wait(self._gather_s)
             else:
                 self._failure = None
                 self._feed.wait(position, self._poll_interval_s)
+                position = self._look(connection)
 
     def _settle(self, connection: Connection) -> None:
         """Sees to it that the rows are of this version of the projection."""
@@ -165,8 +172,7 @@ class ProjectionRunner:
             rebuild(self.projection, self._feed, connection)
 
     def _look(self, connection: Connection) -> int:
-        with connection.transaction():
-            checkpoint = read_checkpoint(connection, self.name)
+        checkpoint = read_checkpoint(connection, self.name)
         if checkpoint is None:
             raise LookupError(f"{self.name} has lost its checkpoint")
         if checkpoint.version > self.projection.version:
@@ -174,29 +180,32 @@ class ProjectionRunner:
         self._position = checkpoint.position
         return checkpoint.position
 
-    def _apply_page(self, connection: Connection, position: int, page: FeedPage) -> None:
+    def _apply_page(self, connection: Connection, position: int, page: FeedPage) -> int:
+        """The position after the page, or where somebody else has taken the projection meanwhile."""
         try:
             self._apply(connection, position, page.events, page.up_to)
         except CheckpointMoved:
-            return
+            return self._look(connection)
         except Exception as error:
             if connection.broken or self._stopping.is_set():
                 raise
             log.info("batch failed, trying event by event", projection=self.name, error=_sentence(error))
-            self._apply_singly(connection, position, page)
+            return self._apply_singly(connection, position, page)
+        return page.up_to
 
-    def _apply_singly(self, connection: Connection, position: int, page: FeedPage) -> None:
+    def _apply_singly(self, connection: Connection, position: int, page: FeedPage) -> int:
         """Everything before the event that cannot be applied, then says which one that is."""
         for event in page.events:
             try:
                 self._apply(connection, position, [event], event.position)
             except CheckpointMoved:
-                return
+                return self._look(connection)
             except Exception as error:
                 if not connection.broken and not self._stopping.is_set():
                     self._mark_failed(connection, position, event.position, error)
                 raise
             position = event.position
+        return position
 
     def _apply(
         self, connection: Connection, position: int, events: Sequence[PositionedEvent], up_to: int

@@ -41,7 +41,9 @@ class RunningSystem:
 
     @property
     def postgres(self) -> EmbeddedPostgres:
-        return EmbeddedPostgres(self.var_dir / "postgres", self.var_dir / "secrets")
+        return EmbeddedPostgres(
+            self.var_dir / "postgres", self.var_dir / "secrets", log_file=self.var_dir / "log/postgres.log"
+        )
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """`megacity` with these words, in the background."""
@@ -84,13 +86,14 @@ def finished(process: subprocess.Popen[str], within_s: float = 300.0) -> str:
 def running_system(*words: str) -> Iterator[RunningSystem]:
     """`megacity up`, ready; `words` are more options of it. Stopped in order when the block ends."""
     with run_folder("system") as folder:
-        ours = {"MEGACITY_VAR_DIR": str(folder), "MEGACITY_HTTP__PORT": "0"}
+        var_dir = folder / "var"  # the folder itself is locked by this test run
+        ours = {"MEGACITY_VAR_DIR": str(var_dir), "MEGACITY_HTTP__PORT": "0"}
         others = {
             name: value
             for name, value in os.environ.items()
             if name != "DATABASE_URL" and not name.startswith("MEGACITY_")
         }
-        system = RunningSystem(folder, others | ours)
+        system = RunningSystem(var_dir, others | ours)
         log = folder / "up.log"
         with log.open("wb") as output:
             supervisor = subprocess.Popen(

@@ -135,9 +135,7 @@ _EVENTS: dict[str, Event] = {
             ScoredItem(
                 item_id=CHOICE_ID, item_version=1, response=ChosenOptions(("2",)), score=2, max_score=2
             ),
-            ScoredItem(
-                item_id=NUMBER_ID, item_version=3, response=GivenNumber("12.5"), score=4, max_score=4
-            ),
+            ScoredItem(item_id=NUMBER_ID, item_version=3, response=GivenNumber("12.5"), score=4, max_score=4),
             ScoredItem(
                 item_id=TEXT_ID, item_version=2, response=GivenText("제 이름은 민지"), score=0, max_score=5
             ),
@@ -186,7 +184,7 @@ EXAMPLES: dict[str, RecordedEvent] = {
     name: RecordedEvent(stream_id(event.type_.category, uuid7(number)), number, METADATA, event)
     for number, (name, event) in enumerate(_EVENTS.items(), 1)
 }
-"""By the name of the golden file: the stored type name, and behind a hyphen the kind where there are several."""
+"""By the name of the golden file: the stored type name and, behind a hyphen, which kind of content."""
 
 
 def stored_name_of(example: str) -> str:

@@ -13,6 +13,7 @@ from domain.events import Actor, Event, EventMetadata, UnknownEventType
 from domain.identifiers import stream_id
 from domain.users.events import ProfileChanged, RoleGranted
 from infra.composition import event_codec, new_id
+from infra.event_store.codec import MAX_EVENT_BYTES, OversizedEvent
 from infra.event_store.library import EventLogApplication, library_environment
 from infra.event_store.library_feed import LibraryEventFeed
 from infra.event_store.log import EventLogBusy, LibraryEventLog
@@ -210,3 +211,44 @@ def _recorded(event: NewEvent):
     from domain.events import RecordedEvent
 
     return RecordedEvent(user(), 1, event.metadata, event.event)
+
+
+async def test_commands_that_wait_share_a_transaction(database):
+    with event_log(database) as log:
+        await asyncio.gather(*(log.append([StreamAppend(user(), 0, (named("x"),))]) for _ in range(64)))
+    with psycopg.connect(database) as admin:
+        [(events, transactions)] = admin.execute(
+            "SELECT count(*), count(DISTINCT xmin::text) FROM log.megacity_events"
+        ).fetchall()
+    assert events == 64
+    assert transactions < 16
+
+
+async def test_a_conflict_in_a_shared_transaction_is_its_own_commands_alone(database):
+    taken = user()
+    others = [user() for _ in range(20)]
+    with event_log(database) as log:
+        await log.append([StreamAppend(taken, 0, (named("first"),))])
+        late = [log.append([StreamAppend(taken, 0, (named("late"),))])]
+        huge = [log.append([StreamAppend(user(), 0, (named("가" * MAX_EVENT_BYTES),))])]
+        fine = [log.append([StreamAppend(other, 0, (named("fine"),))]) for other in others]
+        outcomes = await asyncio.gather(*fine[:10], *late, *huge, *fine[10:], return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes if outcome is not None] == [
+            VersionConflict,
+            OversizedEvent,
+        ]
+        assert [names(await log.load(other)) for other in others] == [["fine"]] * 20
+        assert names(await log.load(taken)) == ["first"]
+
+
+async def test_a_request_that_is_cancelled_holds_nobody_up(database):
+    with event_log(database, threads=1) as log:
+        tasks = [asyncio.create_task(log.append([StreamAppend(user(), 0, (named("x"),))])) for _ in range(8)]
+        await asyncio.sleep(0)
+        tasks[3].cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [outcome for outcome in outcomes if outcome is not None] == [outcomes[3]]
+        assert isinstance(outcomes[3], asyncio.CancelledError)
+        someone = user()
+        await log.append([StreamAppend(someone, 0, (named("after"),))])
+        assert names(await log.load(someone)) == ["after"]

@@ -1,13 +1,13 @@
 """`Idempotency-Key` on real commands: sent twice, effective once, also after a crash in between."""
 
 import itertools
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
 import pytest
 
-from tests.support.api import PASSWORD, Clock, choice_item, refusal, running_api
+from tests.support.api import PASSWORD, Clock, choice_item, eventually, refusal, running_api
 from tests.support.postgres import fresh_database, run_folder
 
 LEASE_S = 10
@@ -111,23 +111,23 @@ def test_of_32_times_the_same_request_at_once_one_takes_effect(school, key):
 
 
 def test_while_the_first_is_being_answered_the_second_is_told_to_wait(school, key):
-    answers = []
-
     def send():
-        answers.append(school.teacher.http.post("/item-banks", json={"name": "Bank"}, headers=key))
+        return school.teacher.http.post("/item-banks", json={"name": "Bank"}, headers=key)
 
-    with appends_wait(school.api):
-        first = threading.Thread(target=send)
-        first.start()
-        with school.api.client(school.teacher.token) as second:
-            answer = None
-            while answer is None or answer.status_code != 409:
-                # Until the first has made its claim this one may be the first: with another body it is none.
-                answer = second.post("/item-banks", json={"name": "Bank"}, headers=key, timeout=5)
-        assert refusal(answer) == (409, "request-in-flight")
-        assert answer.headers["Retry-After"] == "1"
-    first.join()
-    assert answers[0].status_code == 201
+    def claimed():
+        with psycopg.connect(school.api.database.admin_conninfo) as connection:
+            return connection.execute(
+                "SELECT 1 FROM ops.idempotency WHERE key = %s", (key["Idempotency-Key"],)
+            ).fetchone()
+
+    with ThreadPoolExecutor(1) as threads:
+        with appends_wait(school.api):
+            first = threads.submit(send)
+            eventually(claimed)
+            second = send()
+        assert refusal(second) == (409, "request-in-flight")
+        assert second.headers["Retry-After"] == "1"
+        assert first.result().status_code == 201
 
 
 # Each command that a POST can order: what it needs, and what it must have done exactly once.

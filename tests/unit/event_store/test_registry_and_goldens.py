@@ -89,9 +89,7 @@ def test_every_event_class_says_itself_how_it_is_stored(cls):
 
 
 def test_every_type_and_every_version_of_it_has_a_golden():
-    needed = {
-        f"{cls.type_.name}.v{version}" for cls in EVENTS for version in range(1, cls.type_.version + 1)
-    }
+    needed = {f"{cls.type_.name}.v{version}" for cls in EVENTS for version in range(1, cls.type_.version + 1)}
 
     assert {stored_name_of(example) for example in EXAMPLES} == needed
 
@@ -109,7 +107,9 @@ def test_the_golden_is_read_as_what_was_recorded(example):
         assert CODEC.decode(recorded.stream_id, recorded.version, stored_name_of(example), stored) == recorded
 
 
-NEWEST = [name for name, recorded in EXAMPLES.items() if stored_name_of(name) == recorded.event.type_.stored_name]
+NEWEST = [
+    name for name, recorded in EXAMPLES.items() if stored_name_of(name) == recorded.event.type_.stored_name
+]
 
 
 @pytest.mark.parametrize("example", NEWEST)
@@ -152,7 +152,9 @@ def emptiness(value: Any, where: str) -> list[str]:
             return found
         case dict() | tuple() | list() if value:
             members = value.values() if isinstance(value, dict) else value
-            return [each for index, inner in enumerate(members) for each in emptiness(inner, f"{where}[{index}]")]
+            return [
+                each for index, inner in enumerate(members) for each in emptiness(inner, f"{where}[{index}]")
+            ]
         case bool() | int() | float() | Enum():
             return []
         case _:
@@ -182,7 +184,9 @@ def tags_in(annotation: Any) -> set[str]:
         elif isinstance(each, msgspec.inspect.UnionType):
             waiting += each.types
         else:
-            waiting += [getattr(each, name) for name in ("item_type", "key_type", "value_type") if hasattr(each, name)]
+            waiting += [
+                getattr(each, name) for name in ("item_type", "key_type", "value_type") if hasattr(each, name)
+            ]
             waiting += getattr(each, "item_types", ())
     return found
 

@@ -116,7 +116,9 @@ def test_a_personal_value_is_opened_before_an_old_version_is_upcast():
     ],
 )
 def test_a_version_without_exactly_the_steps_before_it_is_refused_when_it_is_declared(version, upcasters):
-    with pytest.raises(TypeError, match=r"user\.jumped: version \d needs an upcaster for each version before it"):
+    with pytest.raises(
+        TypeError, match=r"user\.jumped: version \d needs an upcaster for each version before it"
+    ):
 
         @event_type("user.jumped", version=version, upcasters=upcasters)
         class Jumped(Event, frozen=True, kw_only=True):
@@ -150,8 +152,10 @@ def test_two_classes_of_one_stored_name_are_refused():
 
 @pytest.mark.parametrize(
     "stored_name",
-    ["", "user.jumped.v1", "user.moved", "user.moved.v", "user.moved.v0", "user.moved.v-1", "user.moved.vx", "moved.v1"]
-    + ["user.moved.1", "user.moved.v1.5", "user.moved.V1", "v1", ".v1"],
+    [
+        *("", "v1", ".v1", "moved.v1", "user.jumped.v1", "user.moved", "user.moved.1", "user.moved.V1"),
+        *("user.moved.v", "user.moved.v0", "user.moved.v-1", "user.moved.vx", "user.moved.v1.5"),
+    ],
 )
 def test_an_unknown_type_is_named(stored_name):
     with pytest.raises(UnknownEventType) as refusal:
@@ -213,7 +217,6 @@ def test_data_that_does_not_fit_its_type_is_undecodable_and_says_where_it_stands
         b'{"meta": "\xff", "data": {}}',
         stored({"hands": 1})[:-1],
         stored({"note": "*"}).replace(b"*", b"\xff"),
-        stored({**MOVED, "hands": 1, "hand_count": 1, "note": "*"}).replace(b"*", b"\xff"),
     ],
 )
 def test_bytes_that_are_no_stored_event_are_undecodable(stored_name, state):
