@@ -32,6 +32,7 @@ class Enrolled(msgspec.Struct, frozen=True):
     external_ref: str
     user_id: StreamId
     status: Literal["enrolled", "existing"]
+    version: int
 
 
 async def enrol_examinees(
@@ -52,7 +53,7 @@ async def enrol_examinees(
             # Only a stream that was claimed before can exist: new ones need no look.
             account = None if user_id == mine else await write.streams.read(USER, user_id)
             if account is not None and isinstance(account.state, Registered):
-                enrolled.append(Enrolled(examinee.external_ref, user_id, "existing"))
+                enrolled.append(Enrolled(examinee.external_ref, user_id, "existing", account.version))
                 continue
             registered = UserRegistered(
                 origin="organization",
@@ -64,7 +65,7 @@ async def enrol_examinees(
             )
             events = register(USER.initial, registered, [GrantedRole("student", org_id)])
             appends.append((user_id, 0, events))
-            enrolled.append(Enrolled(examinee.external_ref, user_id, "enrolled"))
+            enrolled.append(Enrolled(examinee.external_ref, user_id, "enrolled", len(events)))
         try:
             await write.streams.execute_many(context.within(zone_id, org_id), appends)
         except VersionConflict:

@@ -40,11 +40,14 @@ class ImportItems(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`version` is that of the item's stream, which an item version is only a part of."""
+
     row: int
     code: str | None
     status: Literal["created", "revised", "unchanged", "invalid"]
     item_id: StreamId | None = None
     item_version: int | None = None
+    version: int = 0
     errors: tuple[RowError, ...] = ()
 
 
@@ -119,7 +122,14 @@ def _planned(
         item_version = item.state.item_version + len(events)
     else:
         status, item_version = "created", 1
-    return ImportedRow(row=row.row, code=row.code, status=status, item_id=item_id, item_version=item_version)
+    return ImportedRow(
+        row=row.row,
+        code=row.code,
+        status=status,
+        item_id=item_id,
+        item_version=item_version,
+        version=item.version + len(events),
+    )
 
 
 def _invalid(row: ImportRow) -> ImportedRow:

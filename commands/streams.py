@@ -5,9 +5,11 @@ is still exact: an append goes in only at that version, and a refusal is believe
 stream was read again from there.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -68,6 +70,7 @@ class Streams:
         self._new_id = new_id
         self._cache: OrderedDict[StreamId, Loaded[object]] = OrderedDict()
         self._cache_size = cache_size
+        self._turns: WeakValueDictionary[StreamId, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self, kind: StreamKind[S], stream_id: StreamId) -> Loaded[S]:
         """The state as it is now in the log."""
@@ -92,30 +95,44 @@ class Streams:
         `decide` raises; `VersionConflict` when others were faster too many times in a row;
         `StaleVersion` when the caller insists on `expected_version` and the stream is past it.
         """
-        if context.repeatable:
+        async with self._turn(stream_id):
             done = await self._done_before(context, kind, stream_id)
             if done is not None:
                 return done
-        loaded = self._cached(kind, stream_id) if expected_version is None else None
-        for _ in range(MAX_TRIES):
-            fresh = loaded is None
-            loaded = loaded or await self._refresh(kind, stream_id, self._cached(kind, stream_id))
-            if expected_version is not None and loaded.version != expected_version:
-                raise StaleVersion(version=loaded.version)
-            decided = self._decided(decide, loaded, fresh=fresh)
-            if decided is None:
-                # A refusal, or nothing to do, on a state that may be old: look again and then believe it.
-                loaded = None
-            elif not decided:
-                return Outcome(stream_id, loaded.state, loaded.version, loaded.owner, ())
-            else:
-                try:
-                    await self._log.append([self.prepare(context, stream_id, loaded.version, decided)])
-                except VersionConflict:
+            loaded = self._cached(kind, stream_id) if expected_version is None else None
+            for _ in range(MAX_TRIES):
+                fresh = loaded is None
+                loaded = loaded or await self._refresh(kind, stream_id, self._cached(kind, stream_id))
+                if expected_version is not None and loaded.version != expected_version:
+                    raise StaleVersion(version=loaded.version)
+                decided = self._decided(decide, loaded, fresh=fresh)
+                if decided is None:
+                    # A refusal, or nothing to do, on a state that may be old: look again, then believe it.
                     loaded = None
+                elif not decided:
+                    return Outcome(stream_id, loaded.state, loaded.version, loaded.owner, ())
                 else:
-                    return self._remember(context, kind, stream_id, loaded, decided)
-        raise VersionConflict(stream_id=stream_id)
+                    try:
+                        await self._log.append([self.prepare(context, stream_id, loaded.version, decided)])
+                    except VersionConflict:
+                        loaded = None
+                        # The same command may run in another process too, and have been the faster one.
+                        done = await self._done_before(context, kind, stream_id)
+                        if done is not None:
+                            return done
+                    else:
+                        return self._remember(context, kind, stream_id, loaded, decided)
+            raise VersionConflict(stream_id=stream_id)
+
+    def _turn(self, stream_id: StreamId) -> asyncio.Lock:
+        """Commands of this process on one stream take turns: else all but one of many would conflict.
+
+        A lock lives as long as somebody holds it or waits for it.
+        """
+        turn = self._turns.get(stream_id)
+        if turn is None:
+            turn = self._turns[stream_id] = asyncio.Lock()
+        return turn
 
     def _decided(
         self, decide: Callable[[S], Sequence[Event]], loaded: Loaded[S], *, fresh: bool
@@ -168,6 +185,9 @@ class Streams:
     async def _done_before(
         self, context: CommandContext, kind: StreamKind[S], stream_id: StreamId
     ) -> Outcome[S] | None:
+        """The outcome of a repeatable command whose events are there already."""
+        if not context.repeatable or category_of(stream_id) != kind.name:
+            return None
         recorded = await self._log.load(stream_id)
         made = tuple(event.event for event in recorded if event.metadata.causation_id == context.command_id)
         if not made:

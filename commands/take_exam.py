@@ -58,8 +58,8 @@ async def start_attempt(write: WriteSide, context: CommandContext, command: Star
                 return Outcome(attempt_id, running.state, running.version, running.owner, ())
             await _submit(write, context, attempt_id, running, "clock")
         elif isinstance(running.state, NotStarted):
-            open_for_attempts(exam.state, write.clock())
             started_at = write.clock()
+            open_for_attempts(exam.state, started_at)
             started = AttemptStarted(
                 exam_id=command.exam_id,
                 examinee_id=command.examinee_id,
@@ -133,6 +133,9 @@ async def submit_attempt(
 async def submit_exam(write: WriteSide, context: CommandContext, exam_id: StreamId) -> Outcome[Attempt]:
     """Hands in the asker's latest attempt at the exam. Raises `ExamNotFound`, `AttemptNotFound`."""
     loaded = await write.streams.peek(EXAM, exam_id)
+    if not isinstance(loaded.state, Published | Closed):
+        # Another process may have published what is known here as a draft.
+        loaded = await write.streams.read(EXAM, exam_id)
     if not isinstance(loaded.state, Published | Closed):
         raise ExamNotFound
     latest: Loaded[Attempt] | None = None

@@ -35,7 +35,7 @@ from infra.auth.refresh import RefreshTokens
 from infra.auth.signing_key import load_or_create_signing_key, public_jwk
 from infra.auth.tokens import TokenIssuer, TokenVerifier
 from infra.claims import Pool, PostgresClaims
-from infra.database import Database, open_database
+from infra.database import RECONNECT_TIMEOUT_S, Database, open_database
 from infra.due_work import ReadModelDueWork
 from infra.event_store.codec import EventCodec, PlainPersonalCodec
 from infra.event_store.library import EventLogApplication, library_environment
@@ -150,6 +150,7 @@ def async_pool(conninfo: str, max_size: int) -> Pool:
         max_size=max_size,
         open=False,
         timeout=5.0,
+        reconnect_timeout=RECONNECT_TIMEOUT_S,
         check=AsyncConnectionPool.check_connection,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from infra.postgres.embedded import EmbeddedPostgres
 from infra.postgres.roles import ensure_database, role_conninfo
@@ -10,6 +11,10 @@ from infra.secrets_files import read_or_create_secret
 from infra.settings import Settings
 
 Tell = Callable[[str], None]
+
+RECONNECT_TIMEOUT_S: Final = 2.0
+"""How long a pool tries by itself to replace lost connections, at growing intervals. After that the next
+request makes it try again: so it is back as soon as the database is, however long that was away."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from psycopg import IsolationLevel
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, TooManyRequests
 
+from infra.database import RECONNECT_TIMEOUT_S
 from infra.http.consistency import ConsistencyToken
 from infra.http.errors import BadConsistencyToken
 from infra.http.principal import Principal
@@ -51,6 +52,7 @@ class ReadStore:
             max_size=max_size,
             max_waiting=max_waiting,
             timeout=wait_s,
+            reconnect_timeout=RECONNECT_TIMEOUT_S,
             open=False,
         )
 

@@ -123,7 +123,10 @@ class SavedAnswer(BaseModel):
     operation_id="startAttempt",
     summary="Start an attempt, or go on with the one that is running",
     status_code=201,
-    responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    responses={
+        200: {"model": StartedAttempt, "description": "The attempt that was running already"},
+        **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    },
 )
 async def start(
     exam_id: ExamId, response: Response, services: Services, asked: Asked, body: NewAttempt | None = None

@@ -59,7 +59,12 @@ class Credentials(RequestModel):
 
 
 class RefreshRequest(RequestModel):
-    refresh_token: str = Field(min_length=1, max_length=200, pattern="^[A-Za-z0-9_-]+$")
+    refresh_token: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern="^[A-Za-z0-9_-]+$",
+        examples=["0mYtF0nQbq4Ie2cQ9m1uR8mJkXy5Zb7dT3sVhLwPc6A"],
+    )
 
 
 class ClientCredentials(RequestModel):

@@ -1,6 +1,6 @@
 """What requests and answers are made of, shared by the routes of the write API."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -61,6 +61,17 @@ def written(response: Response, stream_id: DomainStreamId, version: int) -> None
     """The headers of every write's answer: what was written, and which version it is now."""
     response.headers[CONSISTENCY_TOKEN_HEADER] = ConsistencyToken(stream_id, version).encode()
     response.headers[ETAG_HEADER] = etag(version)
+
+
+def written_together(response: Response, streams: Sequence[tuple[DomainStreamId, int, bool]]) -> None:
+    """The token of a write to many streams: id, version, and whether it was changed.
+
+    They went into the log in this order, so the last one that was changed stands for all of them.
+    """
+    changed = [each for each in streams if each[2]] or streams
+    if changed:
+        stream_id, version, _ = changed[-1]
+        response.headers[CONSISTENCY_TOKEN_HEADER] = ConsistencyToken(stream_id, version).encode()
 
 
 @contextmanager

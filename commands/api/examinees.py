@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from commands.api.asking import Asked, acting_organization
-from commands.api.bodies import DisplayName, OrganizationId
+from commands.api.bodies import DisplayName, OrganizationId, written_together
 from commands.api.services import Services
 from commands.enrol_examinees import Examinee, enrol_examinees
 from domain.errors import Malformed
@@ -63,7 +63,7 @@ class EnrolmentReport(BaseModel):
     dependencies=[Depends(require_role("org_admin", "service"))],
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )
-async def enrol(body: Enrolment, services: Services, asked: Asked) -> EnrolmentReport:
+async def enrol(body: Enrolment, response: Response, services: Services, asked: Asked) -> EnrolmentReport:
     references = [examinee.external_ref for examinee in body.examinees]
     if len(set(references)) != len(references):
         twice = sorted({reference for reference in references if references.count(reference) > 1})
@@ -83,6 +83,7 @@ async def enrol(body: Enrolment, services: Services, asked: Asked) -> EnrolmentR
             for examinee in body.examinees
         ],
     )
+    written_together(response, [(each.user_id, each.version, each.status == "enrolled") for each in enrolled])
     return EnrolmentReport(
         enrolled=sum(1 for each in enrolled if each.status == "enrolled"),
         existing=sum(1 for each in enrolled if each.status == "existing"),

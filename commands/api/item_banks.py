@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from commands.api.asking import Asked, acting_organization
-from commands.api.bodies import ItemId, OrganizationId, pointers_under, written
+from commands.api.bodies import ItemId, OrganizationId, pointers_under, written, written_together
 from commands.api.item_bodies import ItemBody, ItemCode, content_of
 from commands.api.item_files import rows_from_csv, rows_from_json
 from commands.api.services import Services
@@ -39,6 +39,16 @@ BankId = Annotated[
 ItemIdInPath = Annotated[
     str, Path(description="Id of the item.", examples=["item-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
 ]
+
+
+_IMPORT_EXAMPLE = {
+    "code": "math-01",
+    "kind": "numeric",
+    "content_area": "mathematics",
+    "points": 2,
+    "stem": {"en": "What is 3 + 4?"},
+    "key": {"value": "7"},
+}
 
 
 class NewItemBank(RequestModel):
@@ -177,9 +187,14 @@ async def revise_item(
                                 "items": {"type": "object"},
                             }
                         },
-                    }
+                    },
+                    "example": {"items": [_IMPORT_EXAMPLE]},
                 },
-                "text/csv": {"schema": {"type": "string"}},
+                "text/csv": {
+                    "schema": {"type": "string"},
+                    "example": "code,kind,content_area,points,stem_en,key\n"
+                    "math-01,numeric,mathematics,2,What is 3 + 4?,7\n",
+                },
             },
         }
     },
@@ -187,6 +202,7 @@ async def revise_item(
 async def import_route(
     bank_id: BankId,
     request: Request,
+    response: Response,
     services: Services,
     asked: Asked,
     dry_run: Annotated[bool, Query(description="Only say what would happen.")] = False,
@@ -203,8 +219,15 @@ async def import_route(
                 "Send 'application/json' or 'text/csv'.",
                 accepted=["application/json", "text/csv"],
             )
-    command = ImportItems(bank_id=bank_id, rows=rows, dry_run=dry_run)
-    return _report(await import_items(services.write, asked, command), dry_run=dry_run)
+    imported = await import_items(
+        services.write, asked, ImportItems(bank_id=bank_id, rows=rows, dry_run=dry_run)
+    )
+    if not dry_run:
+        written_together(
+            response,
+            [(row.item_id, row.version, row.status != "unchanged") for row in imported if row.item_id],
+        )
+    return _report(imported, dry_run=dry_run)
 
 
 def _item_state(item_id: str, state: Any, version: int) -> ItemState:

@@ -19,6 +19,7 @@ from infra.composition import new_id, open_write_side
 from infra.database import Database, embedded_postgres, start_embedded
 from infra.observability.logging import configure_logging
 from infra.postgres.embedded import EmbeddedPostgres
+from infra.postgres.errors import PostgresError
 from infra.postgres.migrate import migrate
 from infra.postgres.runlock import RunLock
 from infra.sample.demo import Demo, set_up_demo
@@ -46,13 +47,14 @@ def command(
             settings, host or settings.http.host, settings.http.port if port is None else port
         )
         stack.callback(supervisor.stop)
-        stopping = supervisor.stop_on_signals()
+        supervisor.stop_on_signals()
         demo = supervisor.start()
+        supervisor.watch()
         if sample:
             _play_samples(settings, supervisor.base_url, demo)
         _say_where_to_look(settings, supervisor.base_url, demo)
         if not once:
-            supervisor.watch(stopping)
+            supervisor.wait_to_be_stopped()
 
 
 class Supervisor:
@@ -67,6 +69,8 @@ class Supervisor:
         self._log: IO[bytes] | None = None
         self._tell = progress().print
         self._stopping = threading.Event()
+        self._may_interrupt = True
+        self._watcher: threading.Thread | None = None
         self.base_url = ""
 
     def start(self) -> Demo:
@@ -79,41 +83,55 @@ class Supervisor:
         self._wait_until_ready()
         return demo
 
-    def watch(self, stopping: threading.Event) -> None:
-        """Restarts what dies, ever more slowly if it keeps dying."""
-        pause_s, started_at = _FIRST_PAUSE_S, time.monotonic()
-        while not stopping.wait(0.5):
-            if self._postgres is not None and not self._postgres.status().running:
-                self._tell("PostgreSQL has died; starting it again")
-                self._postgres.start(self._tell)
-            if self._server is not None and self._server.poll() is not None:
-                pause_s = (
-                    _FIRST_PAUSE_S
-                    if time.monotonic() - started_at > 60
-                    else min(pause_s * 2, _LONGEST_PAUSE_S)
-                )
-                self._tell(f"The server has died; starting it again in {pause_s:g} s")
-                if stopping.wait(pause_s):
-                    break
-                started_at = time.monotonic()
-                self._start_server()
+    def watch(self) -> None:
+        """From now on what dies is started again, ever more slowly if it keeps dying."""
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._watcher.start()
+
+    def wait_to_be_stopped(self) -> None:
+        """Returns when Ctrl-C or SIGTERM asks for the end."""
+        self._may_interrupt = False
+        self._stopping.wait()
         self._tell("Stopping")
 
-    def stop_on_signals(self) -> threading.Event:
-        """An event that SIGTERM and Ctrl-C set. Before `watch` they end the command as usual."""
+    def stop_on_signals(self) -> None:
+        """Ctrl-C and SIGTERM end the command in order; what is being done at that moment is interrupted."""
 
         def stop(number: int, frame: FrameType | None) -> None:
             del number, frame
-            if self._stopping.is_set() or not self.base_url:
-                raise KeyboardInterrupt
             self._stopping.set()
+            if self._may_interrupt:
+                raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        return self._stopping
+
+    def _watch(self) -> None:
+        pause_s, started_at = _FIRST_PAUSE_S, time.monotonic()
+        while not self._stopping.wait(0.5):
+            try:
+                if self._postgres is not None and not self._postgres.status().running:
+                    self._tell("PostgreSQL has died; starting it again")
+                    self._postgres.start(self._tell)
+            except PostgresError as error:
+                self._tell(f"PostgreSQL does not start: {error}", markup=False)
+                self._stopping.wait(_LONGEST_PAUSE_S)
+                continue
+            if self._server is not None and self._server.poll() is not None:
+                lived_s = time.monotonic() - started_at
+                pause_s = _FIRST_PAUSE_S if lived_s > 60 else min(pause_s * 2, _LONGEST_PAUSE_S)
+                self._tell(f"The server has died; starting it again in {pause_s:g} s")
+                if self._stopping.wait(pause_s):
+                    return
+                started_at = time.monotonic()
+                self._start_server()
 
     def stop(self) -> None:
         """The server first, so that it lets go of the database; then the database."""
+        self._stopping.set()
+        self._may_interrupt = False
+        if self._watcher is not None:
+            self._watcher.join()
         if self._server is not None and self._server.poll() is None:
             self._server.terminate()
             try:

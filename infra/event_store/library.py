@@ -9,9 +9,11 @@ from typing import Any
 
 from eventsourcing.application import Application
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
+from eventsourcing.postgres import PostgresFactory
 from psycopg.conninfo import conninfo_to_dict
 
 from domain.events import RecordedEvent
+from infra.database import RECONNECT_TIMEOUT_S
 from infra.event_store.codec import EventCodec
 
 
@@ -57,6 +59,9 @@ class EventLogApplication(Application[str]):
     def __init__(self, env: dict[str, str], codec: EventCodec) -> None:
         self._codec = codec
         super().__init__(env)
+        if isinstance(self.factory, PostgresFactory):
+            # The library has no setting for it.
+            self.factory.datastore.pool.reconnect_timeout = RECONNECT_TIMEOUT_S
 
     def construct_mapper(self) -> Mapper[str]:
         return FactMapper(self.construct_transcoder(), self._codec)
@@ -75,7 +80,8 @@ def library_environment(conninfo: str, pool_size: int) -> dict[str, str]:
         "POSTGRES_SCHEMA": "log",
         "POSTGRES_POOL_SIZE": str(pool_size),
         "POSTGRES_MAX_OVERFLOW": "0",
-        "POSTGRES_CONNECT_TIMEOUT": "3",
+        # The recorder tries ten times before it gives up.
+        "POSTGRES_CONNECT_TIMEOUT": "1",
         "POSTGRES_LOCK_TIMEOUT": "10",
         "POSTGRES_IDLE_IN_TRANSACTION_SESSION_TIMEOUT": "10",
         "POSTGRES_ENABLE_DB_FUNCTIONS": "no",

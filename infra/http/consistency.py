@@ -53,6 +53,8 @@ async def sent_consistency_token(
         Header(
             alias=CONSISTENCY_TOKEN_HEADER,
             description="Token of an earlier write; the answer will include that write.",
+            # Said, not checked here: the refusal has a problem type of its own.
+            json_schema_extra={"pattern": "^[A-Za-z0-9_-]+$", "minLength": 1, "maxLength": _MAX_LENGTH},
         ),
     ] = None,
 ) -> ConsistencyToken | None:

@@ -33,6 +33,9 @@ class SignInRefused(Unauthenticated):
     code = "sign-in-refused"
     title = "These credentials do not open an account"
 
+    def detail(self) -> str:
+        return "The account or the secret is not right."
+
 
 class RefreshRefused(Unauthenticated):
     """The refresh token is unknown, expired, revoked or was used before (`reason`)."""
@@ -117,3 +120,10 @@ class RequestInFlight(IllegalState):
 
     code = "request-in-flight"
     title = "The same request is still being answered"
+
+
+class DatabaseUnreachable(Unavailable):
+    """The database does not answer, or not in time; carries `retry_after_s`. What was asked may be done."""
+
+    code = "database-unreachable"
+    title = "The database cannot be reached at the moment; send the request again"

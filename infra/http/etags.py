@@ -30,7 +30,12 @@ def version_in(if_match: str) -> int | None:
 async def expected_version(
     if_match: Annotated[
         str | None,
-        Header(alias=IF_MATCH_HEADER, description="`ETag` of the answer that is being changed, or `*`."),
+        Header(
+            alias=IF_MATCH_HEADER,
+            description="`ETag` of the answer that is being changed, or `*`.",
+            # Said, not checked here: the refusal has a problem type of its own.
+            json_schema_extra={"pattern": r'^(\*|"[1-9][0-9]{0,17}")$', "examples": ['"3"']},
+        ),
     ] = None,
 ) -> int | None:
     return None if if_match is None else version_in(if_match)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+import psycopg
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,7 @@ from starlette.types import Scope
 
 from domain.errors import DomainError
 from infra.http.error_map import headers_of, status_of
+from infra.http.errors import DatabaseUnreachable
 from infra.http.json_safe import json_safe, printable
 from infra.http.problem_types import (
     INTERNAL_ERROR,
@@ -125,6 +127,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DomainError, _domain_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(psycopg.OperationalError, _database_unreachable)
     app.add_exception_handler(Exception, _unexpected_error)
 
 
@@ -198,6 +201,12 @@ async def _http_exception(request: Request, error: Exception) -> Response:
             headers=headers,
         )
     return _typed_response(request.scope, problem_type, detail, extensions=extensions, headers=headers)
+
+
+async def _database_unreachable(request: Request, error: Exception) -> Response:
+    # A lost or refused connection, a full pool, a statement that took too long: it passes by itself.
+    log.warning("database unreachable", error=str(error))
+    return await _domain_error(request, DatabaseUnreachable(retry_after_s=1))
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

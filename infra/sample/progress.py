@@ -60,7 +60,7 @@ class PlayProgress:
 
     @property
     def duration_s(self) -> float:
-        """From the start of the clock to the last answer."""
+        """From the start of the clock to the last thing that was played."""
         return self._done_at - self._begun_at
 
     @property
@@ -95,6 +95,8 @@ class PlayProgress:
         """One examinee is done; `before` says that an earlier play did it."""
         self._done += 1
         self.skipped += before
+        if not before:
+            self._done_at = self._now()
         self._show()
 
     def skip(self, examinees: int) -> None:

@@ -12,6 +12,7 @@ MAX_OPTION_COLUMNS = 8
 MAX_HISTOGRAM_ROWS = 20
 BAR_WIDTH = 50
 UNDEFINED = "-"
+LEGEND = "p: share of right answers. r: point-biserial, item included / left out. *: the key."
 
 
 def print_analysis(console: Console, title: str, analysis: ExamAnalysis) -> None:
@@ -22,6 +23,7 @@ def print_analysis(console: Console, title: str, analysis: ExamAnalysis) -> None
             _summary(analysis),
             Text(),
             _items(analysis.items),
+            Text(LEGEND, style="dim"),
             Text(),
             _histogram(analysis.score_distribution, analysis.max_score, bar),
         )
@@ -54,8 +56,6 @@ def _items(items: Sequence[ItemAnalysis]) -> RenderableType:
         title="Items",
         title_justify="left",
         title_style="bold",
-        caption="p: share of right answers; r: point-biserial, item included and left out; *: the key",
-        caption_justify="left",
     )
     table.add_column("item", overflow="fold")
     # One word a line, so that a narrow screen has room for the options.

@@ -125,6 +125,20 @@ def test_a_killed_player_goes_on_where_it_was(system, files, answers, undisturbe
     assert every_answer_is_there_once(system, before, answers)
 
 
+def test_ctrl_c_stops_the_player_and_says_how_to_go_on(system, files, answers, undisturbed):
+    player, before = player_in_the_middle(system, files("interrupted"))
+    player.send_signal(signal.SIGINT)
+    out, err = player.communicate(timeout=30)
+
+    assert player.returncode == 130, err
+    assert "the same command goes on from there" in err
+    assert "Traceback" not in err
+    assert out == ""
+    report = json.loads(system.run(*files("interrupted")))
+    assert report["analysis"] == undisturbed
+    assert every_answer_is_there_once(system, before, answers)
+
+
 def test_a_killed_api_is_waited_for(system, files, answers, undisturbed):
     player, before = player_in_the_middle(system, files("killed-api"))
     killed = system.address["pid"]

@@ -14,7 +14,9 @@ from typing import Any
 
 import httpx
 import psycopg
+from psycopg.conninfo import make_conninfo
 
+from infra.postgres.cluster import SUPERUSER, superuser_password
 from infra.postgres.embedded import EmbeddedPostgres
 from tests.support.api import eventually
 from tests.support.postgres import CHECKOUT, run_folder
@@ -68,7 +70,18 @@ class RunningSystem:
             return False
 
     def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.postgres.superuser_conninfo("megacity")) as connection:
+        # Only looking at it: `EmbeddedPostgres.start` would make the server ours to stop.
+        password = superuser_password(
+            self.var_dir / "secrets", self.var_dir / "postgres", create_if_missing=False
+        )
+        conninfo = make_conninfo(
+            host="127.0.0.1",
+            port=self.postgres.status().port,
+            user=SUPERUSER,
+            password=password,
+            dbname="megacity",
+        )
+        with psycopg.connect(conninfo) as connection:
             return connection.execute(statement, values).fetchall()
 
 

@@ -187,7 +187,9 @@ def test_two_plays_at_once_do_no_harm(playing, events):
 
     one, other = asyncio.run(both())
     assert one.analysis == other.analysis
-    assert (events() - before)["attempt.response_given.v1"] == 18
+    after = events() - before
+    assert after["attempt.response_given.v1"] == 18
+    assert after["attempt.response_changed.v1"] == 0
 
 
 def test_the_sample_exam_is_published_once_for_everybody_in_the_zone(api, demo, tmp_path, events):

@@ -88,7 +88,7 @@ def test_a_weak_password_is_refused_with_its_reason_and_never_repeated(anybody, 
     assert password not in answer.text
 
 
-@pytest.mark.parametrize("email", ["", "nobody", "a@b", "a b@example.org", "a@example.org\n", "ü@example.org"])
+@pytest.mark.parametrize("email", ["", "nobody", "a@b", "a b@example.org", "a@example.org\n", "ü@b.org"])
 def test_what_is_no_address_is_refused(anybody, email):
     answer = anybody.post("/auth/register", json=registration(email=email))
     assert refusal(answer) == (422, "invalid-request")
@@ -204,7 +204,7 @@ def test_a_profile_is_changed_with_the_entity_tag_that_was_read(api):
 
 
 @pytest.mark.parametrize("tag", ["nonsense", 'W/"1"', '"0"', '"1", "2"', '"99999999999999999999999"'])
-def test_a_tag_that_is_not_ours_is_refused(api, school, tag):
+def test_a_tag_that_is_not_ours_is_refused(school, tag):
     answer = school.teacher.http.put("/users/me", json={}, headers={"If-Match": tag})
     assert refusal(answer) == (422, "bad-entity-tag")
 

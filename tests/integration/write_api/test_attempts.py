@@ -143,9 +143,7 @@ def test_of_32_answers_at_once_in_any_order_the_highest_number_wins(school, stud
 def test_32_submissions_at_once_hand_in_and_score_once(school, student, exam):
     attempt_id = start(student, exam)["attempt_id"]
     for item_id in exam.item_ids:
-        student.http.put(
-            f"/attempts/{attempt_id}/responses/{item_id}", json={"response": {"options": ["2"]}}
-        )
+        student.http.put(f"/attempts/{attempt_id}/responses/{item_id}", json={"response": {"options": ["2"]}})
     both = [f"/attempts/{attempt_id}/submit", f"/exams/{exam.exam_id}/submit"]
     answers = school.api.at_once([{"method": "POST", "url": url} for url in both * 16], student.token)
     assert {answer.status_code for answer in answers} == {200}
@@ -171,9 +169,7 @@ def test_every_kind_of_answer_is_scored_by_its_item(school, student):
     attempt_id = start(student, exam)["attempt_id"]
     given = [{"options": ["2"]}, {"options": ["3", "1"]}, {"value": "12.50"}, {"text": "Photosynthesis"}]
     for item_id, response in zip(exam.item_ids, given, strict=True):
-        answer = student.http.put(
-            f"/attempts/{attempt_id}/responses/{item_id}", json={"response": response}
-        )
+        answer = student.http.put(f"/attempts/{attempt_id}/responses/{item_id}", json={"response": response})
         assert answer.status_code == 200, answer.text
     submitted = student.http.post(f"/attempts/{attempt_id}/submit")
     token = submitted.headers["Consistency-Token"]

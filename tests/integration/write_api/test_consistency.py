@@ -61,6 +61,29 @@ def test_every_write_is_seen_by_the_read_that_follows_it(school):
         assert after(released, http, f"/exams/{exam_id}").json()["results_released"] is True
 
 
+def test_an_import_is_seen_whole_and_so_is_one_that_changed_nothing(school):
+    http, bank_id = school.teacher.http, school.bank()
+    document = {"items": [{"code": f"i-{n:03}", **choice_item()} for n in range(100)]}
+    for _ in range(2):
+        imported = http.post(f"/item-banks/{bank_id}/import", json=document)
+        assert after(imported, http, f"/item-banks/{bank_id}").json()["items"] == 100
+    dry = http.post(f"/item-banks/{bank_id}/import?dry_run=true", json=document)
+    assert "Consistency-Token" not in dry.headers
+
+
+def test_those_who_are_enrolled_are_known_by_name_at_once(school):
+    exam, admin = school.exam(), school.admin()
+    body = {"examinees": [{"external_ref": f"seen-{n}", "display_name": f"학생 {n}"} for n in range(20)]}
+    enrolled = admin.http.post("/examinees", json=body)
+    last = enrolled.json()["examinees"][-1]["user_id"]
+    started = school.teacher.http.post(f"/exams/{exam.exam_id}/attempts", json={"examinee_id": last})
+    again = admin.http.post("/examinees", json=body)
+    for answer in (enrolled, again):
+        assert after(answer, admin.http, "/users/me").is_success
+    [attempt] = after(started, admin.http, f"/exams/{exam.exam_id}/attempts").json()["items"]
+    assert attempt["display_name"] == "학생 19"
+
+
 def test_a_profile_is_seen_as_it_was_written(api):
     person = api.person()
     for name in ("이서연", "박지훈"):

@@ -83,7 +83,7 @@ def test_a_body_that_breaks_its_rules_is_refused_with_a_pointer(school, item_ids
     assert pointer in {error["pointer"] for error in answer.json()["errors"]}
 
 
-def test_items_of_another_organisation_cannot_be_picked(api, school, item_ids):
+def test_items_of_another_organisation_cannot_be_picked(api, item_ids):
     other = api.school("Another school")
     answer = other.teacher.http.post("/exams", json=body(item_ids))
     assert refusal(answer) == (422, "unusable-exam")

@@ -246,7 +246,7 @@ def test_an_exam_for_the_zone_is_open_to_its_students_and_one_for_the_organisati
     assert refusal(anybody.post(f"/exams/{for_us.exam_id}/attempts")) == (404, "exam-not-found")
 
 
-def test_whoever_may_start_an_exam_finds_it_in_the_list(api, school):
+def test_whoever_may_start_an_exam_finds_it_in_the_list(school):
     exam = school.exam()
     enrolled = school.student()
     start(school.student(), exam)

@@ -1,0 +1,133 @@
+"""The running API against its own document: all checks of schemathesis, as everybody who may ask.
+
+To look into a failure: the output holds a `curl` line and the request id; the seed is fixed.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import running_api
+from tests.support.postgres import fresh_database, run_folder
+
+HERE = Path(__file__).parent
+LIMIT_S = 300
+
+
+@pytest.fixture(scope="module")
+def folder():
+    with run_folder("contract") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def api(postgres_server, folder):
+    with (
+        fresh_database(postgres_server) as conninfo,
+        running_api(conninfo, folder / "var") as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def school(api):
+    return api.school()
+
+
+def next_cursor(person, path):
+    answer = person.http.get(path, params={"limit": 1})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["next_cursor"]
+
+
+def facts(school, person):
+    """What exists for this person: see hooks.py."""
+    exam, closing = school.exam(), school.exam()
+    drafts = [school.draft(exam.item_ids) for _ in range(2)]
+    students = [*school.students(2), person] if person.user_id.startswith("user-") else school.students(2)
+    attempts = [student.http.post(f"/exams/{exam.exam_id}/attempts") for student in students]
+    given = attempts[-1].json()["attempt_id"]
+    handed_in = person.http.post(f"/exams/{closing.exam_id}/attempts", json={})
+    for student in students:
+        student.http.post(f"/exams/{exam.exam_id}/submit")
+    bank_cursor = next_cursor(school.teacher, "/item-banks")
+    return {
+        "ids": {
+            "*": {
+                "exam_id": exam.exam_id,
+                "bank_id": exam.bank_id,
+                "item_id": exam.item_ids[0],
+                "attempt_id": given,
+            },
+            "redraftExam": {"exam_id": drafts[0]},
+            "publishExam": {"exam_id": drafts[1]},
+            "closeExam": {"exam_id": closing.exam_id},
+            "giveResponse": {
+                "attempt_id": handed_in.json().get("attempt_id", given),
+                "item_id": closing.item_ids[0],
+            },
+        },
+        "cursors": {
+            "listItemBanks": bank_cursor,
+            "listItems": next_cursor(school.teacher, f"/item-banks/{exam.bank_id}/items"),
+            "listExams": next_cursor(school.teacher, "/exams"),
+            "listAttempts": next_cursor(school.teacher, f"/exams/{exam.exam_id}/attempts"),
+            "getExamResults": next_cursor(school.teacher, f"/exams/{exam.exam_id}/results"),
+        },
+        "consistency_token": attempts[0].headers["Consistency-Token"],
+    }
+
+
+def run_schemathesis(api, folder, known, token, *, max_examples, phases):
+    facts_file = folder / "facts.json"
+    facts_file.write_text(json.dumps(known), encoding="utf-8")
+    words = ["run", f"{api.base_url}/openapi.json", "--max-examples", str(max_examples), "--phases", phases]
+    if token is not None:
+        words += ["--header", f"Authorization: Bearer {token}"]
+    environment = {
+        **os.environ,
+        "CONTRACT_FACTS": str(facts_file),
+        "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"),
+        "NO_PROXY": "*",
+        "COLUMNS": "140",
+    }
+    done = subprocess.run(
+        [Path(sys.executable).parent / "schemathesis", "--config-file", HERE / "schemathesis.toml", *words],
+        cwd=folder,  # whatever it leaves behind goes with the folder
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, "the API breaks its contract: see the report above"
+
+
+def test_it_keeps_its_contract_with_a_teacher(api, school, folder):
+    known = facts(school, school.teacher)
+    run_schemathesis(
+        api, folder, known, school.teacher.token, max_examples=12, phases="examples,coverage,fuzzing"
+    )
+
+
+def test_it_keeps_its_contract_with_a_student(api, school, folder):
+    student = school.student()
+    known = facts(school, student)
+    run_schemathesis(api, folder, known, student.token, max_examples=8, phases="examples,coverage,fuzzing")
+
+
+def test_it_keeps_its_contract_with_a_program(api, school, folder):
+    _, service = school.service()
+    known = facts(school, service)
+    run_schemathesis(api, folder, known, service.token, max_examples=5, phases="examples,fuzzing")
+
+
+def test_it_keeps_its_contract_with_somebody_who_is_not_signed_in(api, school, folder):
+    known = facts(school, school.teacher)
+    run_schemathesis(api, folder, known, None, max_examples=3, phases="examples,fuzzing")

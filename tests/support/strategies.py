@@ -1,0 +1,206 @@
+"""Hypothesis strategies for every event type, and for what events are made of."""
+
+from datetime import UTC
+from typing import get_args
+
+from hypothesis import strategies as st
+
+from domain.attempts.events import (
+    AttemptScored,
+    AttemptStarted,
+    AttemptSubmitted,
+    ResponseChanged,
+    ResponseGiven,
+    ScoredItem,
+    SubmittedBy,
+)
+from domain.events import Actor, Event, EventMetadata, RecordedEvent
+from domain.exams.events import (
+    Audience,
+    Blueprint,
+    ExamClosed,
+    ExamDrafted,
+    ExamPublished,
+    FormItem,
+    ReleaseRule,
+    ResultsReleased,
+)
+from domain.identifiers import stream_id
+from domain.items.content import (
+    ChoiceKey,
+    ItemParameters,
+    MultipleChoice,
+    MultipleResponse,
+    Numeric,
+    NumericKey,
+    Option,
+    ShortText,
+    TextKey,
+)
+from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
+from domain.items.responses import ChosenOptions, GivenNumber, GivenText
+from domain.languages import LANGUAGES
+from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
+from domain.zones import ZONES, Role
+from tests.support.exam_parts import uuid7
+
+uuids = st.integers(0, 2**48 - 1).map(uuid7)
+texts = st.text(max_size=20)
+counts = st.integers(0, 2**53)
+times = st.datetimes(timezones=st.just(UTC))
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+languages = st.sampled_from(LANGUAGES)
+localized = st.dictionaries(languages, texts, max_size=4)
+zones = st.sampled_from(ZONES)
+roles = st.sampled_from(get_args(Role))
+
+
+def ids(category: str) -> st.SearchStrategy[str]:
+    return uuids.map(lambda uuid: stream_id(category, uuid))
+
+
+def maybe(strategy: st.SearchStrategy) -> st.SearchStrategy:
+    return st.none() | strategy
+
+
+def tuples_of(strategy: st.SearchStrategy, max_size: int = 4) -> st.SearchStrategy[tuple]:
+    return st.lists(strategy, max_size=max_size).map(tuple)
+
+
+digits = st.text("0123456789", min_size=1, max_size=30)
+decimals = st.builds(
+    lambda sign, whole, places: f"{sign}{whole}{'' if places is None else '.' + places}",
+    st.sampled_from(["", "+", "-"]),
+    digits,
+    maybe(digits),
+)
+responses = (
+    st.builds(ChosenOptions, tuples_of(texts))
+    | st.builds(GivenNumber, decimals | texts)
+    | st.builds(GivenText, texts)
+)
+
+_common = {
+    "content_area": texts,
+    "stem": localized,
+    "points": counts,
+    "explanation": maybe(localized),
+    "irt": maybe(st.builds(ItemParameters, numbers, numbers, numbers, numbers)),
+}
+_options = {
+    "options": tuples_of(st.builds(Option, texts, localized)),
+    "key": st.builds(ChoiceKey, tuples_of(texts)),
+}
+contents = st.one_of(
+    st.builds(MultipleChoice, **_common, **_options),
+    st.builds(MultipleResponse, **_common, **_options),
+    st.builds(Numeric, **_common, key=st.builds(NumericKey, texts, texts)),
+    st.builds(ShortText, **_common, key=st.builds(TextKey, tuples_of(texts), st.booleans())),
+)
+blueprints = st.builds(
+    Blueprint,
+    title=localized,
+    items=tuples_of(st.builds(FormItem, ids("item"), counts)),
+    description=localized,
+    time_limit_s=maybe(counts),
+    opens_at=maybe(times),
+    closes_at=maybe(times),
+    attempts_allowed=counts,
+    release=st.sampled_from(get_args(ReleaseRule)),
+    audience=st.sampled_from(get_args(Audience)),
+)
+_response = {
+    "examinee_id": ids("user"),
+    "exam_id": ids("exam"),
+    "item_id": ids("item"),
+    "item_version": counts,
+    "response": maybe(responses),
+    "sequence": counts,
+}
+scored_items = st.builds(
+    ScoredItem,
+    item_id=ids("item"),
+    item_version=counts,
+    response=maybe(responses),
+    score=counts,
+    max_score=counts,
+)
+
+EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
+    AttemptStarted: st.builds(
+        AttemptStarted,
+        exam_id=ids("exam"),
+        examinee_id=ids("user"),
+        ordinal=counts,
+        started_at=times,
+        deadline=maybe(times),
+        grace_s=numbers,
+    ),
+    ResponseGiven: st.builds(ResponseGiven, **_response),
+    ResponseChanged: st.builds(ResponseChanged, **_response),
+    AttemptSubmitted: st.builds(
+        AttemptSubmitted,
+        exam_id=ids("exam"),
+        examinee_id=ids("user"),
+        by=st.sampled_from(get_args(SubmittedBy)),
+    ),
+    AttemptScored: st.builds(
+        AttemptScored,
+        exam_id=ids("exam"),
+        examinee_id=ids("user"),
+        ordinal=counts,
+        items=tuples_of(scored_items),
+        score=counts,
+        max_score=counts,
+        scoring_version=counts,
+    ),
+    ExamDrafted: st.builds(ExamDrafted, blueprint=blueprints),
+    ExamPublished: st.builds(ExamPublished, blueprint=blueprints),
+    ExamClosed: st.builds(ExamClosed, reason=st.sampled_from(["teacher", "window_ended"])),
+    ResultsReleased: st.builds(ResultsReleased),
+    ItemBankCreated: st.builds(ItemBankCreated, name=texts, description=texts),
+    ItemCreated: st.builds(ItemCreated, bank_id=ids("item_bank"), code=texts, content=contents),
+    ItemRevised: st.builds(
+        ItemRevised, bank_id=ids("item_bank"), code=texts, item_version=counts, content=contents
+    ),
+    OrganizationFounded: st.builds(OrganizationFounded, name=texts, zone_id=zones),
+    ServiceClientAdded: st.builds(
+        ServiceClientAdded, client_id=texts, name=texts, credential_id=uuids, roles=tuples_of(roles)
+    ),
+    UserRegistered: st.builds(
+        UserRegistered,
+        origin=st.sampled_from(["self", "organization", "bootstrap"]),
+        zone_id=zones,
+        display_name=texts,
+        language=languages,
+        email=maybe(texts),
+        email_hash=maybe(texts),
+        credential_id=maybe(uuids),
+        org_id=maybe(ids("organization")),
+        external_ref=maybe(texts),
+    ),
+    ProfileChanged: st.builds(ProfileChanged, display_name=texts, language=languages),
+    RoleGranted: st.builds(RoleGranted, role=roles, org_id=maybe(ids("organization"))),
+}
+
+metadata = st.builds(
+    EventMetadata,
+    event_id=uuids,
+    actor=st.builds(Actor, st.sampled_from(["user", "service", "operator", "clock", "engine"]), texts),
+    zone_id=maybe(zones),
+    org_id=maybe(ids("organization")),
+    correlation_id=texts,
+    causation_id=texts,
+    recorded_at=times,
+)
+
+
+def recorded(event_class: type[Event]) -> st.SearchStrategy[RecordedEvent]:
+    return st.builds(
+        RecordedEvent,
+        ids(event_class.type_.category),
+        st.integers(1, 2**53),
+        metadata,
+        EVENTS_BY_CLASS[event_class],
+    )
