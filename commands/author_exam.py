@@ -93,7 +93,9 @@ async def _on_exam(
     expected_version: int | None = None,
 ) -> Outcome[Exam]:
     loaded = await write.streams.peek(EXAM, exam_id)
-    if context.actor.kind != "clock":
+    if context.actor.kind == "clock":
+        context = context.following(loaded.owner.correlation_id)
+    else:
         context.require_staff_of(loaded.owner.org_id, ExamNotFound)
     return await write.streams.execute(
         context.within(loaded.owner.zone_id, loaded.owner.org_id),

@@ -1,6 +1,7 @@
 """Published forms with their pinned items. Neither ever changes, so each is read once."""
 
 from collections import OrderedDict
+from datetime import datetime
 
 from commands.kinds import EXAM, ITEM
 from commands.streams import Streams
@@ -10,6 +11,9 @@ from domain.exams.form import Form, PinnedItem
 from domain.identifiers import StreamId
 from domain.items.item import ItemNotFound, Unwritten, Written
 
+CLOSED_IS_SEEN_AFTER_S = 1.0
+"""How long another process may go on taking answers after an exam was closed."""
+
 
 class Forms:
     """Forms by exam. Holds at most `cache_size` of them in memory."""
@@ -18,6 +22,7 @@ class Forms:
         self._streams = streams
         self._cache: OrderedDict[StreamId, Form] = OrderedDict()
         self._cache_size = cache_size
+        self._open_at: OrderedDict[StreamId, datetime] = OrderedDict()
 
     async def published(self, exam_id: StreamId) -> Form:
         """The form of a published or closed exam; raises `ExamNotFound` or `ExamNotPublished`."""
@@ -37,6 +42,23 @@ class Forms:
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
         return form
+
+    async def is_closed(self, exam_id: StreamId, now: datetime) -> bool:
+        """Whether the exam is closed, as known a second ago at the latest.
+
+        An answer need not ask the log each time: here a close is known at once where this process did it.
+        """
+        known = (await self._streams.peek(EXAM, exam_id)).state
+        looked_at = self._open_at.get(exam_id)
+        if not isinstance(known, Closed) and (
+            looked_at is None or not 0 <= (now - looked_at).total_seconds() < CLOSED_IS_SEEN_AFTER_S
+        ):
+            known = (await self._streams.read(EXAM, exam_id)).state
+            self._open_at[exam_id] = now
+            self._open_at.move_to_end(exam_id)
+            while len(self._open_at) > self._cache_size:
+                self._open_at.popitem(last=False)
+        return isinstance(known, Closed)
 
     async def _assembled(self, blueprint: Blueprint) -> Form:
         pinned: list[PinnedItem] = []

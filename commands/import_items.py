@@ -69,17 +69,19 @@ async def import_items(write: WriteSide, context: CommandContext, command: Impor
     if wrong and not command.dry_run:
         raise RowsRefused(rows=[msgspec.to_builtins(_invalid(row)) for row in wrong])
     for _ in range(MAX_TRIES):
-        item_ids = await _item_ids(write, command, rows)
+        places = await _places(write, command, rows)
         appends: list[tuple[StreamId, int, list[Event]]] = []
         report: list[ImportedRow] = []
-        for row, item_id in zip(rows, item_ids, strict=True):
+        for row, (item_id, is_new) in zip(rows, places, strict=True):
             if row.errors:
                 report.append(_invalid(row))
                 continue
             assert row.code is not None
             assert row.content is not None
             item: Loaded[ItemState] = (
-                Loaded(Unwritten(), 0, NOBODY) if item_id is None else await write.streams.read(ITEM, item_id)
+                Loaded(Unwritten(), 0, NOBODY)
+                if item_id is None or is_new
+                else await write.streams.read(ITEM, item_id)
             )
             events = (
                 revise_item(item.state, row.content)
@@ -99,18 +101,22 @@ async def import_items(write: WriteSide, context: CommandContext, command: Impor
     raise VersionConflict(bank_id=command.bank_id)
 
 
-async def _item_ids(
+async def _places(
     write: WriteSide, command: ImportItems, rows: Sequence[ImportRow]
-) -> list[StreamId | None]:
-    """The stream of each row's item; in a dry run None for what does not exist yet."""
+) -> list[tuple[StreamId | None, bool]]:
+    """The stream of each row's item, and whether it was claimed just now and so cannot exist yet.
+
+    In a dry run nothing is claimed: None for what does not exist.
+    """
     keys = [item_code_key(command.bank_id, row.code or "") for row in rows]
     if command.dry_run:
         return [
-            None if row.errors else await write.claims.holder(ITEM_CODE_SCOPE, key)
+            (None if row.errors else await write.claims.holder(ITEM_CODE_SCOPE, key), False)
             for row, key in zip(rows, keys, strict=True)
         ]
     wanted = [stream_id("item", write.new_id()) for _ in rows]
-    return list(await write.claims.claim(ITEM_CODE_SCOPE, keys, wanted))
+    holders = await write.claims.claim(ITEM_CODE_SCOPE, keys, wanted)
+    return [(holder, holder == mine) for holder, mine in zip(holders, wanted, strict=True)]
 
 
 def _planned(

@@ -12,7 +12,14 @@ from commands.write_side import WriteSide
 from domain.events import Actor
 from domain.identifiers import StreamId, stream_id
 from domain.languages import Language
-from domain.users.account import Account, AlreadyRegistered, EmailTaken, GrantedRole, register
+from domain.users.account import (
+    Account,
+    AlreadyRegistered,
+    EmailTaken,
+    GrantedRole,
+    Registered,
+    register,
+)
 from domain.users.events import UserRegistered
 from domain.zones import ZoneId
 
@@ -44,6 +51,12 @@ async def register_user(write: WriteSide, context: CommandContext, command: Regi
     email_hash = write.keyed_hash(normal_email(command.email))
     wanted = stream_id("user", write.new_id())
     [user_id] = await write.claims.claim(EMAIL_SCOPE, [email_hash], [wanted])
+    if isinstance((await write.streams.read(USER, user_id)).state, Registered):
+        # Said before the slow hash, of which a stranger could order any number.
+        done = await write.streams.done_before(context, USER, user_id)
+        if done is None:
+            raise EmailTaken
+        return done
     # The password record is named by the event. Whoever loses the race leaves an unnamed record.
     credential_id = write.new_id()
     hash_ = await write.hasher.hash(command.password)

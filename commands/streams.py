@@ -34,10 +34,11 @@ class StreamKind(msgspec.Struct, Generic[S], frozen=True):
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """The zone and the organisation that a stream's first event was recorded for."""
+    """The zone and the organisation that a stream's first event was recorded for, and its correlation."""
 
     zone_id: ZoneId | None
     org_id: StreamId | None
+    correlation_id: str | None = None
 
 
 NOBODY = Owner(None, None)
@@ -96,7 +97,7 @@ class Streams:
         `StaleVersion` when the caller insists on `expected_version` and the stream is past it.
         """
         async with self._turn(stream_id):
-            done = await self._done_before(context, kind, stream_id)
+            done = await self.done_before(context, kind, stream_id)
             if done is not None:
                 return done
             loaded = self._cached(kind, stream_id) if expected_version is None else None
@@ -117,7 +118,7 @@ class Streams:
                     except VersionConflict:
                         loaded = None
                         # The same command may run in another process too, and have been the faster one.
-                        done = await self._done_before(context, kind, stream_id)
+                        done = await self.done_before(context, kind, stream_id)
                         if done is not None:
                             return done
                     else:
@@ -182,7 +183,7 @@ class Streams:
             ),
         )
 
-    async def _done_before(
+    async def done_before(
         self, context: CommandContext, kind: StreamKind[S], stream_id: StreamId
     ) -> Outcome[S] | None:
         """The outcome of a repeatable command whose events are there already."""
@@ -207,7 +208,8 @@ class Streams:
         state, version, owner = known.state, known.version, known.owner
         for event in recorded:
             if version == 0:
-                owner = Owner(event.metadata.zone_id, event.metadata.org_id)
+                metadata = event.metadata
+                owner = Owner(metadata.zone_id, metadata.org_id, metadata.correlation_id)
             state, version = kind.evolve(state, event.event), event.version
         return Loaded(state, version, owner)
 
@@ -222,7 +224,9 @@ class Streams:
         state = before.state
         for event in events:
             state = kind.evolve(state, event)
-        owner = before.owner if before.version else Owner(context.zone_id, context.org_id)
+        owner = (
+            before.owner if before.version else Owner(context.zone_id, context.org_id, context.correlation_id)
+        )
         after = Loaded(state, before.version + len(events), owner)
         self._keep(stream_id, after)
         return Outcome(stream_id, after.state, after.version, owner, events)

@@ -20,13 +20,30 @@ from domain.attempts.attempt import (
     Submitted,
 )
 from domain.attempts.events import AttemptStarted, SubmittedBy
+from domain.errors import Denied
 from domain.exams.events import Blueprint
-from domain.exams.exam import Closed, Exam, ExamNotFound, Published, deadline, open_for_attempts
+from domain.exams.exam import (
+    Closed,
+    Exam,
+    ExamIsClosed,
+    ExamNotFound,
+    ExamNotPublished,
+    Published,
+    deadline,
+    open_for_attempts,
+)
 from domain.identifiers import StreamId, stream_id
 from domain.items.responses import Response
 from domain.users.account import Registered, UserNotFound
 
 ATTEMPT_SCOPE = "attempt"
+
+
+class OnlyForOneself(Denied):
+    """A teacher can neither take an exam in an examinee's place nor get the means to."""
+
+    code = "only-for-oneself"
+    title = "An attempt is started by its examinee, or by a service of the organisation"
 
 
 class StartAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,17 +63,18 @@ async def start_attempt(write: WriteSide, context: CommandContext, command: Star
 
     Each attempt is a claim on (exam, examinee, ordinal), so a double click starts one attempt.
     Raises `ExamNotFound` (also for an exam that is not for this examinee), `ExamNotPublished`,
-    `ExamIsClosed`, `ExamNotOpenYet`, `ExamWindowOver`, `NoAttemptsLeft`, `UserNotFound`.
+    `ExamIsClosed`, `ExamNotOpenYet`, `ExamWindowOver`, `NoAttemptsLeft`, `UserNotFound`, `OnlyForOneself`.
     """
     exam = await write.streams.read(EXAM, command.exam_id)
     blueprint = await _offered(write, context, exam, command.examinee_id)
+    is_closed = isinstance(exam.state, Closed)
     for ordinal in range(1, blueprint.attempts_allowed + 1):
         attempt_id = await _claimed(write, command, ordinal)
         running = await write.streams.read(ATTEMPT, attempt_id)
         if isinstance(running.state, InProgress):
-            if not running.state.is_time_up(write.clock()):
+            if not is_closed and not running.state.is_time_up(write.clock()):
                 return Outcome(attempt_id, running.state, running.version, running.owner, ())
-            await _submit(write, context, attempt_id, running, "clock")
+            await _submit(write, context, attempt_id, running, "teacher" if is_closed else "clock")
         elif isinstance(running.state, NotStarted):
             started_at = write.clock()
             open_for_attempts(exam.state, started_at)
@@ -78,13 +96,22 @@ async def start_attempt(write: WriteSide, context: CommandContext, command: Star
 async def _offered(
     write: WriteSide, context: CommandContext, exam: Loaded[Exam], examinee_id: StreamId
 ) -> Blueprint:
-    """The exam's blueprint, if this examinee may know of the exam; else raises `ExamNotFound`."""
+    """The exam's blueprint, if this examinee may know of the exam; else raises `ExamNotFound`.
+
+    For others only a service may start, and only for the examinees of its own organisation.
+    """
     if not isinstance(exam.state, Published | Closed):
-        raise ExamNotFound
-    examinee = (await write.streams.read(USER, examinee_id)).state
-    if examinee_id != context.actor.id:
         context.require_staff_of(exam.owner.org_id, ExamNotFound)
+        raise ExamNotPublished
+    examinee = (await write.streams.read(USER, examinee_id)).state
+    is_own = examinee_id == context.actor.id
+    if not is_own:
+        context.require_staff_of(exam.owner.org_id, ExamNotFound)
+        if context.actor.kind != "service":
+            raise OnlyForOneself
     if not isinstance(examinee, Registered):
+        raise UserNotFound
+    if not is_own and examinee.org_id != exam.owner.org_id:
         raise UserNotFound
     blueprint = exam.state.blueprint
     outside = blueprint.audience == "organization" and examinee.org_id != exam.owner.org_id
@@ -106,13 +133,15 @@ async def _start(
 
 
 async def give_response(write: WriteSide, context: CommandContext, command: GiveResponse) -> Outcome[Attempt]:
-    """Raises what `domain.attempts.attempt.give_response` raises."""
+    """Raises what `domain.attempts.attempt.give_response` raises, and `ExamIsClosed`."""
     known = await write.streams.peek(ATTEMPT, command.attempt_id)
     facts = _facts(known)
-    if facts.examinee_id != context.actor.id:
+    if facts.examinee_id != context.subject_id:
         # Nobody answers for an examinee, not even their teacher.
         raise AttemptNotFound
     form = await write.forms.published(facts.exam_id)
+    if await write.forms.is_closed(facts.exam_id, write.clock()) and isinstance(known.state, InProgress):
+        raise ExamIsClosed
     sent = SentResponse(item_id=command.item_id, response=command.response, sequence=command.sequence)
     return await write.streams.execute(
         context.within(known.owner.zone_id, known.owner.org_id),
@@ -141,7 +170,7 @@ async def submit_exam(write: WriteSide, context: CommandContext, exam_id: Stream
     latest: Loaded[Attempt] | None = None
     latest_id: StreamId = ""
     for ordinal in range(1, loaded.state.blueprint.attempts_allowed + 1):
-        holder = await write.claims.holder(ATTEMPT_SCOPE, _key(exam_id, context.actor.id, ordinal))
+        holder = await write.claims.holder(ATTEMPT_SCOPE, _key(exam_id, context.subject_id, ordinal))
         found = None if holder is None else await write.streams.peek(ATTEMPT, holder)
         if holder is None or found is None or isinstance(found.state, NotStarted):
             break
@@ -159,7 +188,10 @@ async def _submit(
     by: SubmittedBy,
 ) -> Outcome[Attempt]:
     facts = _facts(known)
-    if context.actor.kind != "clock" and facts.examinee_id != context.actor.id:
+    if context.actor.kind == "clock":
+        # What the clock does follows from the start of the attempt.
+        context = context.following(known.owner.correlation_id)
+    elif facts.examinee_id != context.subject_id:
         context.require_staff_of(known.owner.org_id, AttemptNotFound)
         by = "teacher" if by == "examinee" else by
     form = await write.forms.published(facts.exam_id)

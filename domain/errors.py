@@ -6,7 +6,8 @@ DomainError
 ├── IllegalState      right in itself, but not in this state (the reason says which)
 ├── StaleVersion      somebody else changed it since it was read
 ├── Malformed         can never be right, whatever the state
-└── Unavailable       not now; try again after `retry_after_s`
+├── Unavailable       not now; try again after `retry_after_s`
+└── Unreadable        what is stored cannot be understood; no fault of the asker
 
 Errors carry data, not prose for screens and not HTTP. `infra.http` alone turns a group into a
 status and `code` into a problem type. A concrete error sets `code` and `title` and keeps what
@@ -74,3 +75,10 @@ class Unavailable(DomainError):
 
     code = "unavailable"
     title = "Not available at the moment"
+
+
+class Unreadable(DomainError):
+    """What was stored cannot be understood: a fault of ours, and none of the asker's business."""
+
+    code = "unreadable"
+    title = "Something stored cannot be understood"

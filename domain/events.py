@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
-from domain.errors import Malformed
+from domain.errors import Unavailable, Unreadable
 from domain.identifiers import StreamId, category_of
 from domain.personal import Path, personal_paths
 from domain.zones import ZoneId
@@ -72,7 +72,7 @@ def event_type(
     name: str,
     *,
     version: int = 1,
-    retention: Retention = Retention.STATE,
+    retention: Retention,
     subject: str | None = None,
     upcasters: Mapping[int, Upcaster] | None = None,
 ) -> Callable[[type[E]], type[E]]:
@@ -98,17 +98,23 @@ def event_type(
     return declare
 
 
-class UnknownEventType(Malformed):
+class UnknownEventType(Unreadable):
+    """No fault of the asker: the log holds something that no release should have written."""
+
     code = "unknown-event-type"
     title = "No event type of this name is known"
 
 
-class FutureSchemaVersion(Malformed):
+class FutureSchemaVersion(Unavailable):
+    """A newer release runs beside this one; it can answer what this one cannot."""
+
     code = "future-schema-version"
     title = "The event was written by a newer version of this system"
 
 
-class UndecodableEvent(Malformed):
+class UndecodableEvent(Unreadable):
+    """No fault of the asker: what is stored does not fit its type."""
+
     code = "undecodable-event"
     title = "The stored event does not fit its type"
 
@@ -137,7 +143,9 @@ class EventRegistry:
             raise UnknownEventType(stored_name=stored_name)
         version = int(version_text)
         if version > cls.type_.version:
-            raise FutureSchemaVersion(stored_name=stored_name, newest_known=cls.type_.version)
+            raise FutureSchemaVersion(
+                stored_name=stored_name, newest_known=cls.type_.version, retry_after_s=5
+            )
         return cls, version
 
     def decode(self, stored_name: str, data: dict[str, Any]) -> Event:

@@ -47,18 +47,18 @@ from infra.http.metrics import HttpMetrics
 from infra.http.middleware import install_middleware
 from infra.http.openapi import install_openapi
 from infra.http.problems import install_problem_handlers
-from infra.observability.metrics import EventStoreMetrics, new_registry
-from infra.operations import API_DESCRIPTION, API_VERSION, operations_router
-from infra.postgres.roles import PROJECTOR, READER, WRITER
+from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, new_registry
+from infra.operations import API_DESCRIPTION, API_VERSION, Operations, operations_router
+from infra.postgres.roles import PROJECTOR, READER, WRITER, with_options
 from infra.projections.runner import ProjectionRunner
 from infra.read_store import ReadStore
+from infra.readiness import ReadinessProbe
 from infra.secrets_files import read_or_create_secret
 from infra.server import (
     Background,
     Role,
     follow_deadlines,
     listening_socket,
-    operations_of,
     run_server,
     sweep_expired,
     write_address,
@@ -237,19 +237,15 @@ async def open_write_side(settings: Settings, database: Database) -> AsyncIterat
 
 
 def projection_runners(
-    settings: Settings, database: Database, feed: LibraryEventFeed
+    settings: Settings, database: Database, feed: LibraryEventFeed, metrics: ProjectionMetrics
 ) -> list[ProjectionRunner]:
     """One runner for each projection, not started."""
+    conninfo = with_options(database.conninfo(PROJECTOR), "-c synchronous_commit=off")
 
     def connect() -> psycopg.Connection[dict[str, Any]]:
         # Rows and checkpoint are one transaction: what a crash of the server takes back it takes back
         # of both, and the events are applied again. So nobody need wait for the disk.
-        return psycopg.connect(
-            database.conninfo(PROJECTOR),
-            autocommit=True,
-            row_factory=dict_row,
-            options="-c synchronous_commit=off",
-        )
+        return psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
 
     return [
         ProjectionRunner(
@@ -259,22 +255,10 @@ def projection_runners(
             batch_size=settings.projections.batch_size,
             poll_interval_s=settings.projections.poll_interval_s,
             gather_s=settings.projections.gather_s,
+            metrics=metrics,
         )
         for projection in all_projections()
     ]
-
-
-def log_positions(database: Database) -> tuple[int, list[dict[str, Any]]]:
-    """The head of the log, and each projection's checkpoint."""
-    with psycopg.connect(database.conninfo(PROJECTOR), row_factory=dict_row, connect_timeout=3) as connection:
-        head = connection.execute(
-            "SELECT coalesce(max(notification_id), 0) AS head FROM log.megacity_events"
-        ).fetchone()
-        rows = connection.execute(
-            "SELECT name, position, status, error FROM ops.projections ORDER BY name"
-        ).fetchall()
-    assert head is not None
-    return head["head"], rows
 
 
 def serve_role(  # noqa: PLR0913 - what one process is told, all but three by name
@@ -314,13 +298,15 @@ def role_lifespan(
         async with AsyncExitStack() as stack:
             services = await stack.enter_async_context(open_services(settings, database, registry, clock))
             app.state.services = services
-            app.state.operations = operations_of(
-                settings, database, registry, lambda: log_positions(database)
+            projection_metrics = ProjectionMetrics.create(registry)
+            probe = ReadinessProbe(
+                database.conninfo(WRITER), projection_metrics, ready_lag=settings.projections.ready_lag
             )
+            app.state.operations = Operations(registry, probe)
             background = Background()
             if role in ("all", "projector"):
                 feed = stack.enter_context(open_feed(database))
-                background.runners += projection_runners(settings, database, feed)
+                background.runners += projection_runners(settings, database, feed, projection_metrics)
             if role in ("all", "deadlines"):
                 due = ReadModelDueWork(services.projector_pool, settings.exam.submission_grace_s)
                 background.loops.append(lambda: follow_deadlines(services, due))

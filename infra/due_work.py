@@ -22,8 +22,8 @@ class ReadModelDueWork:
     async def attempts(self, now: datetime, limit: int) -> Sequence[DueAttempt]:
         async with self._pool.connection() as connection:
             found = await connection.execute(
-                """SELECT attempt_id, exams.status = 'closed' AS exam_closed
-                   FROM read.attempts JOIN read.exams USING (exam_id)
+                """SELECT attempt_id, exams.status IS NOT DISTINCT FROM 'closed' AS exam_closed
+                   FROM read.attempts LEFT JOIN read.exams USING (exam_id)
                    WHERE attempts.status = 'in_progress'
                      AND (attempts.deadline + make_interval(secs => attempts.grace_s) < %s
                           OR exams.status = 'closed')

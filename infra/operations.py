@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from infra.http.guards import public
 
@@ -14,8 +14,9 @@ API_DESCRIPTION: Final = """\
 Sign in with `POST /api/v1/auth/login` and send the access token as `Authorization: Bearer …`.
 
 Every write answers with a `Consistency-Token` header; send it with a read and the read includes that
-write. Every POST may carry an `Idempotency-Key`. Refusals are problem documents (RFC 9457) whose
-`type` is stable; all types are listed in docs/problems.md.
+write. Requests that create or change something take an `Idempotency-Key`, those of signing in do not.
+Refusals are problem documents (RFC 9457) whose `type` is stable; all types are listed in
+docs/problems.md.
 """
 
 
@@ -27,7 +28,8 @@ class ProjectionHealth(BaseModel):
     name: str
     position: int
     lag: int
-    error: str | None
+    halted: bool = Field(description="It cannot apply an event, and tries again until it can.")
+    failed_position: int | None = Field(description="Position of that event; null where none is to blame.")
 
 
 class Readiness(BaseModel):
@@ -39,17 +41,11 @@ class Readiness(BaseModel):
 
 
 class Operations:
-    """How this process is doing; `probe` asks the database, `refresh` brings gauges up to date."""
+    """How this process is doing. `probe` looks, and brings the gauges in `registry` up to date."""
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        probe: Callable[[], Awaitable[Readiness]],
-        refresh: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, probe: Callable[[], Awaitable[Readiness]]) -> None:
         self.registry = registry
         self.probe = probe
-        self.refresh = refresh
 
 
 def operations_router() -> APIRouter:
@@ -79,9 +75,9 @@ def operations_router() -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
-    def metrics(request: Request) -> Any:
+    async def metrics(request: Request) -> Any:
         operations: Operations = request.app.state.operations
-        operations.refresh()
+        await operations.probe()
         return Response(generate_latest(operations.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -14,16 +14,9 @@ import psycopg
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from commands.reactions.deadlines import meet_deadlines
-from domain.errors import DomainError
-from infra.database import Database
 from infra.due_work import ReadModelDueWork
-from infra.observability.metrics import ProjectionMetrics
-from infra.operations import Operations, ProjectionHealth, Readiness
-from infra.postgres.migrate import pending
-from infra.postgres.roles import WRITER
 from infra.projections.runner import ProjectionRunner
 from infra.settings import Settings
 
@@ -85,14 +78,19 @@ class Background:
 async def follow_deadlines(services: Any, due: ReadModelDueWork) -> None:
     """Does what is due, every second, whatever happens."""
     while True:
+        more = False
         try:
-            done = await meet_deadlines(services.write, due)
-            if done:
-                log.info("deadlines met", commands=done)
-        except (DomainError, psycopg.Error) as error:
-            # Another process may have been faster, or the database is away: what is due stays due.
-            log.warning("deadlines not met", error=str(error))
-        await asyncio.sleep(DEADLINE_INTERVAL_S)
+            met = await meet_deadlines(services.write, due)
+            more = met.more
+            if met.done:
+                log.info("deadlines met", commands=met.done)
+            for stream_id, error in met.failed:
+                log.error("deadline not met", stream_id=stream_id, error=error.code)
+        except Exception as error:
+            # The database may be away: what is due stays due. This loop must outlive everything.
+            log.exception("deadlines not looked at", error=type(error).__name__)
+        if not more:
+            await asyncio.sleep(DEADLINE_INTERVAL_S)
 
 
 async def sweep_expired(services: Any) -> None:
@@ -101,57 +99,9 @@ async def sweep_expired(services: Any) -> None:
         try:
             await services.idempotency.sweep(services.clock())
             await services.refresh_tokens.sweep(services.clock())
-        except psycopg.Error as error:
-            log.warning("expired rows not removed", error=str(error))
+        except Exception as error:
+            log.exception("expired rows not removed", error=type(error).__name__)
         await asyncio.sleep(SWEEP_INTERVAL_S)
-
-
-def operations_of(
-    settings: Settings, database: Database, registry: CollectorRegistry, position_of: Any
-) -> Operations:
-    """Readiness and gauges. `position_of()` gives the log's head and each projection's checkpoint."""
-    metrics = ProjectionMetrics.create(registry)
-
-    def probe() -> Readiness:
-        reasons: list[str] = []
-        migrations: list[str] = []
-        projections: list[ProjectionHealth] = []
-        reachable = True
-        try:
-            migrations = pending(database.conninfo(WRITER))
-            head, checkpoints = position_of()
-            for row in checkpoints:
-                lag = max(0, head - row["position"])
-                metrics.record_progress(row["name"], position=row["position"], head=head)
-                projections.append(
-                    ProjectionHealth(name=row["name"], position=row["position"], lag=lag, error=row["error"])
-                )
-                if row["status"] == "failed":
-                    reasons.append(f"projection {row['name']} has halted")
-                elif lag > settings.projections.ready_lag:
-                    reasons.append(f"projection {row['name']} is {lag} events behind")
-        except psycopg.Error:
-            reachable = False
-            reasons.append("the database cannot be reached")
-        if migrations:
-            reasons.append("migrations are pending")
-        return Readiness(
-            status="not_ready" if reasons else "ready",
-            reasons=reasons,
-            database=reachable,
-            pending_migrations=migrations,
-            projections=projections,
-        )
-
-    async def probe_in_thread() -> Readiness:
-        return await asyncio.to_thread(probe)
-
-    return Operations(registry, probe_in_thread, lambda: _quietly(probe))
-
-
-def _quietly(probe: Callable[[], Readiness]) -> None:
-    with suppress(psycopg.Error):
-        probe()
 
 
 class Server(uvicorn.Server):

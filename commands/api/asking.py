@@ -1,5 +1,6 @@
 """From a request to the context of a command: who asks, and for which organisation."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 import msgspec
@@ -26,20 +27,26 @@ class OrganizationRequired(Malformed):
     title = "Say for which organisation"
 
 
-def staff_organizations(principal: Principal) -> frozenset[StreamId]:
+def organizations_with(principal: Principal, roles: Collection[str]) -> frozenset[StreamId]:
+    """The organisations in which the asker holds one of the roles."""
     return frozenset(
-        grant.org_id for grant in principal.roles if grant.role in STAFF_ROLES and grant.org_id is not None
+        grant.org_id for grant in principal.roles if grant.role in roles and grant.org_id is not None
     )
 
 
 def context_of(request: Request, principal: Principal, command_id: str) -> CommandContext:
     return CommandContext(
-        actor=Actor(principal.kind, principal.subject_id),
+        actor=(
+            Actor(principal.kind, principal.subject_id)
+            if principal.delegate is None
+            else Actor("service", principal.delegate)
+        ),
+        acting_as=None if principal.delegate is None else principal.subject_id,
         zone_id=msgspec.convert(principal.zone_id, ZoneId),
         org_id=None,
         correlation_id=request.state.request_id,
         command_id=command_id,
-        staff_of=staff_organizations(principal),
+        staff_of=organizations_with(principal, STAFF_ROLES),
         repeatable=getattr(request.state, "command_id", None) is not None,
     )
 
@@ -71,6 +78,12 @@ def acting_organization(context: CommandContext, wanted: StreamId | None) -> Str
         context.require_staff_of(wanted, OrganizationNotFound)
         return wanted
     if len(context.staff_of) != 1:
-        raise OrganizationRequired
+        error = {
+            "in": "body",
+            "pointer": "#/org_id",
+            "code": "organization-required",
+            "detail": "You work for several organisations, or for none.",
+        }
+        raise OrganizationRequired(errors=[error])
     [only] = context.staff_of
     return only

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, Field
 
 from commands.api.asking import Asked, AskedInAttempt
-from commands.api.bodies import JsonInt, UserId, written
+from commands.api.bodies import UserId, WholeNumber, pointers_under, written
 from commands.api.exams import ExamId
 from commands.api.item_bodies import DecimalText, OptionId
 from commands.api.services import Services, WriteServices
@@ -39,7 +39,7 @@ from infra.http.text import RequestModel, SafeText
 router = APIRouter(prefix="/api/v1", tags=["attempts"], route_class=ApiRoute)
 
 ATTEMPT_TOKEN_MARGIN_S = 600
-UNLIMITED_ATTEMPT_TOKEN_TTL_S = 24 * 3600
+LONGEST_ATTEMPT_TOKEN_TTL_S = 24 * 3600
 
 AttemptId = Annotated[
     str, Path(description="Id of the attempt.", examples=["attempt-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
@@ -98,10 +98,8 @@ ResponseBody: TypeAlias = OptionsResponse | NumberResponse | TextResponse
 
 class GivenResponse(RequestModel):
     response: ResponseBody | None = Field(description="Null takes the answer back.")
-    sequence: JsonInt | None = Field(
+    sequence: Annotated[int, WholeNumber(1, MAX_SEQUENCE)] | None = Field(
         default=None,
-        ge=1,
-        le=MAX_SEQUENCE,
         description="Your own counter, going up with every answer to this item: a late or repeated request "
         "then changes nothing. Left out, the request counts as the latest.",
     )
@@ -145,6 +143,7 @@ async def start(
             roles=(RoleGrant("student"),),
             session_id=outcome.stream_id,
             attempt_id=outcome.stream_id,
+            delegate=None if examinee_id == asked.actor.id else asked.actor.id,
         ),
         ttl_s=_token_ttl_s(state),
     )
@@ -169,7 +168,8 @@ async def respond(
     command = GiveResponse(
         attempt_id=attempt_id, item_id=item_id, response=_domain(body.response), sequence=body.sequence
     )
-    outcome = await give_response(services.write, asked, command)
+    with pointers_under(""):
+        outcome = await give_response(services.write, asked, command)
     written(response, outcome.stream_id, outcome.version)
     facts, saved = _saved(outcome, item_id)
     return SavedAnswer(
@@ -247,9 +247,10 @@ def _saved(outcome: Outcome[Attempt], item_id: str) -> tuple[InProgress, SavedRe
 
 def _token_ttl_s(state: AttemptState) -> int:
     if state.deadline is None:
-        return UNLIMITED_ATTEMPT_TOKEN_TTL_S
+        return LONGEST_ATTEMPT_TOKEN_TTL_S
     remaining_s = (state.deadline - state.server_now).total_seconds()
-    return max(0, round(remaining_s)) + ATTEMPT_TOKEN_MARGIN_S
+    # Starting again gives a new one: no token need live as long as a window of weeks.
+    return min(max(0, round(remaining_s)) + ATTEMPT_TOKEN_MARGIN_S, LONGEST_ATTEMPT_TOKEN_TTL_S)
 
 
 def _domain(body: ResponseBody | None) -> responses.Response | None:

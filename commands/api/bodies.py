@@ -2,12 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Response
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from domain.errors import DomainError
 from domain.identifiers import StreamId as DomainStreamId
@@ -15,16 +23,6 @@ from domain.languages import Language
 from infra.http.consistency import CONSISTENCY_TOKEN_HEADER, ConsistencyToken
 from infra.http.etags import ETAG_HEADER, etag
 from infra.http.text import SafeText, StreamId
-
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-
-
-def _number(value: Any) -> Any:
-    """JSON has numbers: a text or a boolean in a number's place is a mistake, not a spelling."""
-    if isinstance(value, str | bool):
-        raise PydanticCustomError("number_type", "Input should be a JSON number")
-    return value
 
 
 def _text(value: Any) -> Any:
@@ -34,16 +32,56 @@ def _text(value: Any) -> Any:
 
 
 def _in_range(value: datetime) -> datetime:
-    if not _EARLIEST <= value < _LATEST:
+    # The year as it was written, as the pattern in the OpenAPI document says.
+    if not 2000 <= value.year < 2200:
         raise PydanticCustomError("datetime_range", "Input should lie between the years 2000 and 2200")
     return value.astimezone(UTC)
 
 
-JsonInt = Annotated[int, BeforeValidator(_number, json_schema_input_type=int)]
-JsonFloat = Annotated[float, BeforeValidator(_number, json_schema_input_type=float)]
+@dataclass(frozen=True, slots=True)
+class WholeNumber:
+    """Marker for `Annotated[int, WholeNumber(1, 100)]`: a JSON number without a fraction.
+
+    As a marker, so that the bounds stand in the OpenAPI document, which loses those of validators.
+    """
+
+    minimum: int
+    maximum: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        bounded = core_schema.int_schema(ge=self.minimum, le=self.maximum)
+        return core_schema.no_info_before_validator_function(_number, bounded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """Marker for `Annotated[float, Number(gt=0, le=100)]`: a finite JSON number."""
+
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        bounded = core_schema.float_schema(
+            gt=self.gt, ge=self.ge, lt=self.lt, le=self.le, allow_inf_nan=False
+        )
+        return core_schema.no_info_before_validator_function(_number, bounded)
+
+
+def _number(value: Any) -> Any:
+    """JSON has numbers: a text or a boolean in a number's place is a mistake, not a spelling."""
+    if isinstance(value, str | bool):
+        raise PydanticCustomError("number_type", "Input should be a JSON number")
+    return value
+
+
 JsonBool = Annotated[bool, Field(strict=True)]
 Moment = Annotated[
-    AwareDatetime, BeforeValidator(_text, json_schema_input_type=AwareDatetime), AfterValidator(_in_range)
+    AwareDatetime,
+    BeforeValidator(_text),
+    AfterValidator(_in_range),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "^2[01][0-9]{2}-"}),
 ]
 """A point in time, RFC 3339 with an offset."""
 

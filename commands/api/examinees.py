@@ -2,16 +2,17 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
-from commands.api.asking import Asked, acting_organization
+from commands.api.asking import Asked, acting_organization, organizations_with
 from commands.api.bodies import DisplayName, OrganizationId, written_together
 from commands.api.services import Services
 from commands.enrol_examinees import Examinee, enrol_examinees
 from domain.errors import Malformed
 from domain.languages import Language
-from infra.http.guards import require_role
+from infra.http.guards import CurrentPrincipal, require_role
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from infra.http.text import RequestModel, SafeText
@@ -19,6 +20,7 @@ from infra.http.text import RequestModel, SafeText
 router = APIRouter(prefix="/api/v1", tags=["examinees"], route_class=ApiRoute)
 
 MAX_EXAMINEES = 1000
+ENROLLING_ROLES = ("org_admin", "service")
 
 
 class DuplicateExaminee(Malformed):
@@ -60,20 +62,22 @@ class EnrolmentReport(BaseModel):
     operation_id="enrolExaminees",
     summary="Enrol the people whom an organisation examines",
     description="They get accounts without a password. Enrolling somebody again changes nothing.",
-    dependencies=[Depends(require_role("org_admin", "service"))],
+    dependencies=[Depends(require_role(*ENROLLING_ROLES))],
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )
-async def enrol(body: Enrolment, response: Response, services: Services, asked: Asked) -> EnrolmentReport:
-    references = [examinee.external_ref for examinee in body.examinees]
-    if len(set(references)) != len(references):
-        twice = sorted({reference for reference in references if references.count(reference) > 1})
-        raise DuplicateExaminee(external_refs=twice[:20])
-    assert asked.zone_id is not None
+async def enrol(
+    body: Enrolment, response: Response, services: Services, asked: Asked, principal: CurrentPrincipal
+) -> EnrolmentReport:
+    _refuse_duplicates(body)
+    # A teacher of one organisation who administers another enrols for that other one alone.
+    zone_id = asked.zone_id
+    assert zone_id is not None
+    asked = msgspec.structs.replace(asked, staff_of=organizations_with(principal, ENROLLING_ROLES))
     enrolled = await enrol_examinees(
         services.write,
         asked,
         acting_organization(asked, body.org_id),
-        asked.zone_id,
+        zone_id,
         [
             Examinee(
                 external_ref=examinee.external_ref,
@@ -92,3 +96,21 @@ async def enrol(body: Enrolment, response: Response, services: Services, asked: 
             for each in enrolled
         ],
     )
+
+
+def _refuse_duplicates(body: Enrolment) -> None:
+    first_at: dict[str, int] = {}
+    errors: list[dict[str, str]] = []
+    for index, examinee in enumerate(body.examinees):
+        first = first_at.setdefault(examinee.external_ref, index)
+        if first != index:
+            errors.append(
+                {
+                    "in": "body",
+                    "pointer": f"#/examinees/{index}/external_ref",
+                    "code": "duplicate-examinee",
+                    "detail": f"Examinee {first} has this reference too.",
+                }
+            )
+    if errors:
+        raise DuplicateExaminee(errors=errors[:100])

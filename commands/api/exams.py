@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 from commands.api.asking import Asked, acting_organization
 from commands.api.bodies import (
     ItemId,
-    JsonInt,
     LocalizedLongText,
     LocalizedTitle,
     Moment,
     OrganizationId,
+    WholeNumber,
     pointers_under,
     written,
 )
@@ -61,17 +61,19 @@ ExamId = Annotated[
 
 class PickBody(RequestModel):
     item_id: ItemId
-    item_version: JsonInt | None = Field(default=None, ge=1, le=1_000_000, description="Default: the newest.")
+    item_version: Annotated[int, WholeNumber(1, 1_000_000)] | None = Field(
+        default=None, description="Default: the newest."
+    )
 
 
 class ExamBody(RequestModel):
     title: LocalizedTitle = Field(examples=[{"ko": "모의고사 1회", "en": "Mock exam 1"}])
     description: LocalizedLongText = Field(default_factory=dict)
     items: list[PickBody] = Field(min_length=1, max_length=MAX_ITEMS, description="In the order of the form.")
-    time_limit_s: JsonInt | None = Field(default=None, ge=1, le=MAX_TIME_LIMIT_S)
+    time_limit_s: Annotated[int, WholeNumber(1, MAX_TIME_LIMIT_S)] | None = None
     opens_at: Moment | None = None
     closes_at: Moment | None = None
-    attempts_allowed: JsonInt = Field(default=1, ge=1, le=MAX_ATTEMPTS)
+    attempts_allowed: Annotated[int, WholeNumber(1, MAX_ATTEMPTS)] = 1
     release: ReleaseRule = Field(
         default="at_once", description="When examinees see their results, the key and the explanations."
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import Field
 
-from commands.api.bodies import JsonBool, JsonFloat, JsonInt
+from commands.api.bodies import JsonBool, Number, WholeNumber
 from domain.items.content import DECIMAL_PATTERN, ItemContent
 from domain.languages import Language
 from infra.http.text import RequestModel, SafeText
@@ -41,16 +41,16 @@ class TextKeyBody(RequestModel):
 class ParametersBody(RequestModel):
     """Item response theory parameters on the logistic metric."""
 
-    a: JsonFloat = Field(gt=0, le=100)
-    b: JsonFloat = Field(ge=-100, le=100)
-    c: JsonFloat = Field(default=0.0, ge=0, lt=1)
-    d: JsonFloat = Field(default=1.0, gt=0, le=1)
+    a: Annotated[float, Number(gt=0, le=100)]
+    b: Annotated[float, Number(ge=-100, le=100)]
+    c: Annotated[float, Number(ge=0, lt=1)] = 0.0
+    d: Annotated[float, Number(gt=0, le=1)] = 1.0
 
 
 class _ItemBody(RequestModel):
     content_area: Annotated[str, SafeText(1, 100)] = Field(examples=["mathematics"])
     stem: Stem = Field(examples=[{"ko": "3 + 4는?", "en": "What is 3 + 4?"}])
-    points: JsonInt = Field(default=1, ge=1, le=1000)
+    points: Annotated[int, WholeNumber(1, 1000)] = 1
     explanation: Stem | None = None
     irt: ParametersBody | None = None
 

@@ -9,7 +9,8 @@ accepted answers are separated by `|`. UTF-8, with or without a byte order mark.
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +21,7 @@ from domain.errors import Malformed
 from domain.languages import LANGUAGES
 
 MAX_ROWS = 2000
+MAX_COLUMNS = 500
 
 _ITEM: TypeAdapter[Any] = TypeAdapter(ItemBody)
 _CODE: TypeAdapter[str] = TypeAdapter(ItemCode)
@@ -45,14 +47,16 @@ def rows_from_json(document: Any) -> tuple[ImportRow, ...]:
     items = document.get("items") if isinstance(document, dict) else None
     if not isinstance(items, list):
         raise UnreadableFile(reason='it is not an object with a list called "items"')
-    return _rows(items)
+    return _rows(items, lambda item: item)
 
 
 def rows_from_csv(body: bytes) -> tuple[ImportRow, ...]:
     """Rows from CSV; raises `UnreadableFile` where the table itself is wrong."""
     try:
         text = body.decode("utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        # One line more than can be imported is enough to know; empty lines do not count.
+        lines = list(islice((line for line in reader if any(line)), MAX_ROWS + 2))
     except UnicodeDecodeError:
         raise UnreadableFile(reason="it is not UTF-8") from None
     except csv.Error as error:
@@ -60,19 +64,22 @@ def rows_from_csv(body: bytes) -> tuple[ImportRow, ...]:
     if not lines:
         raise UnreadableFile(reason="it is empty")
     header = [column.strip() for column in lines[0]]
+    if len(header) > MAX_COLUMNS:
+        raise UnreadableFile(reason=f"it has more than {MAX_COLUMNS} columns")
     for column in header:
         if column not in _PLAIN_COLUMNS and _TEXT_COLUMN.fullmatch(column) is None:
             raise UnreadableFile(reason=f"column {column[:40]!r} is not known")
         if header.count(column) > 1:
             raise UnreadableFile(reason=f"column {column!r} stands twice")
-    return _rows([_item_of(header, line) for line in lines[1:] if any(line)])
+    return _rows(lines[1:], lambda line: _item_of(header, line))
 
 
-def _rows(items: Iterable[Any]) -> tuple[ImportRow, ...]:
-    rows = tuple(_row(number, item) for number, item in enumerate(items, 1))
-    if not 1 <= len(rows) <= MAX_ROWS:
-        raise UnreadableFile(reason=f"it has {len(rows)} rows; 1 to {MAX_ROWS} can be imported at once")
-    return rows
+def _rows(raw: Sequence[Any], item_of: Callable[[Any], Any]) -> tuple[ImportRow, ...]:
+    if not raw:
+        raise UnreadableFile(reason="it has no rows")
+    if len(raw) > MAX_ROWS:
+        raise UnreadableFile(reason=f"it has more than {MAX_ROWS} rows")
+    return tuple(_row(number, item_of(each)) for number, each in enumerate(raw, 1))
 
 
 def _row(number: int, item: Any) -> ImportRow:

@@ -15,6 +15,7 @@ from commands.context import CommandContext
 from commands.take_exam import submit_attempt
 from commands.write_side import WriteSide
 from domain.attempts.events import SubmittedBy
+from domain.errors import DomainError
 from domain.events import Actor
 from domain.identifiers import StreamId
 
@@ -31,15 +32,31 @@ class DueWork(Protocol):
     async def exams(self, now: datetime, limit: int) -> Sequence[StreamId]: ...
 
 
-async def meet_deadlines(write: WriteSide, due: DueWork, *, limit: int = 100) -> int:
-    """Does what is due now, at most `limit` of each; returns how many commands it gave."""
+class DeadlinesMet(msgspec.Struct, frozen=True):
+    """What was done, what could not be done and why, and whether more is waiting."""
+
+    done: int
+    failed: tuple[tuple[StreamId, DomainError], ...]
+    more: bool
+
+
+async def meet_deadlines(write: WriteSide, due: DueWork, *, limit: int = 500) -> DeadlinesMet:
+    """Does what is due now, at most `limit` of each. What fails holds up nothing else."""
+    failed: list[tuple[StreamId, DomainError]] = []
     exams = await due.exams(write.clock(), limit)
     for exam_id in exams:
-        await close_exam(write, _by_the_clock(write), exam_id)
+        try:
+            await close_exam(write, _by_the_clock(write), exam_id)
+        except DomainError as error:
+            failed.append((exam_id, error))
     attempts = await due.attempts(write.clock(), limit)
     for attempt in attempts:
-        await submit_attempt(write, _by_the_clock(write), attempt.attempt_id, attempt.by)
-    return len(exams) + len(attempts)
+        try:
+            await submit_attempt(write, _by_the_clock(write), attempt.attempt_id, attempt.by)
+        except DomainError as error:
+            failed.append((attempt.attempt_id, error))
+    done = len(exams) + len(attempts) - len(failed)
+    return DeadlinesMet(done, tuple(failed), more=done > 0 and limit in (len(exams), len(attempts)))
 
 
 def _by_the_clock(write: WriteSide) -> CommandContext:

@@ -192,7 +192,7 @@ def submit(state: Attempt, form: Form, by: SubmittedBy, now: datetime) -> list[E
         case Scored():
             return []
         case InProgress():
-            by = "clock" if by == "examinee" and state.is_time_up(now) else by
+            by = "clock" if by in ("examinee", "teacher") and state.is_time_up(now) else by
             submitted = AttemptSubmitted(exam_id=state.exam_id, examinee_id=state.examinee_id, by=by)
             return [submitted, _scored(state, form)]
         case _:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from domain.events import Event, event_type
+from domain.events import Event, Retention, event_type
 from domain.identifiers import StreamId
 from domain.items.responses import Response
 
@@ -22,7 +22,7 @@ class ScoredItem(msgspec.Struct, frozen=True, kw_only=True):
     max_score: int
 
 
-@event_type("attempt.started")
+@event_type("attempt.started", retention=Retention.STATE)
 class AttemptStarted(Event, frozen=True, kw_only=True):
     """The clock runs from `started_at` to `deadline` (None: no limit), plus a short grace.
 
@@ -37,7 +37,7 @@ class AttemptStarted(Event, frozen=True, kw_only=True):
     grace_s: float
 
 
-@event_type("attempt.response_given", subject="examinee_id")
+@event_type("attempt.response_given", retention=Retention.STATE, subject="examinee_id")
 class ResponseGiven(Event, frozen=True, kw_only=True):
     """The first response to an item.
 
@@ -53,7 +53,7 @@ class ResponseGiven(Event, frozen=True, kw_only=True):
     sequence: int
 
 
-@event_type("attempt.response_changed", subject="examinee_id")
+@event_type("attempt.response_changed", retention=Retention.STATE, subject="examinee_id")
 class ResponseChanged(Event, frozen=True, kw_only=True):
     """Another response to an item that has one already; None takes the answer back."""
 
@@ -65,7 +65,7 @@ class ResponseChanged(Event, frozen=True, kw_only=True):
     sequence: int
 
 
-@event_type("attempt.submitted")
+@event_type("attempt.submitted", retention=Retention.STATE)
 class AttemptSubmitted(Event, frozen=True, kw_only=True):
     """Handed in: from now on nothing in it changes."""
 
@@ -74,7 +74,7 @@ class AttemptSubmitted(Event, frozen=True, kw_only=True):
     by: SubmittedBy
 
 
-@event_type("attempt.scored", subject="examinee_id")
+@event_type("attempt.scored", retention=Retention.STATE, subject="examinee_id")
 class AttemptScored(Event, frozen=True, kw_only=True):
     """The result, with the responses that were scored, in the order of the form."""
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from domain.events import Event, event_type
+from domain.events import Event, Retention, event_type
 from domain.identifiers import StreamId
 from domain.languages import LocalizedText
 
@@ -40,27 +40,27 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     audience: Audience = "organization"
 
 
-@event_type("exam.drafted")
+@event_type("exam.drafted", retention=Retention.STATE)
 class ExamDrafted(Event, frozen=True, kw_only=True):
     """The draft as it now stands; a later one replaces it."""
 
     blueprint: Blueprint
 
 
-@event_type("exam.published")
+@event_type("exam.published", retention=Retention.STATE)
 class ExamPublished(Event, frozen=True, kw_only=True):
     """The form is final. It is repeated here, so that this fact alone says what was published."""
 
     blueprint: Blueprint
 
 
-@event_type("exam.closed")
+@event_type("exam.closed", retention=Retention.STATE)
 class ExamClosed(Event, frozen=True, kw_only=True):
     """No attempt can start any more; those that run are submitted as they stand."""
 
     reason: Literal["teacher", "window_ended"]
 
 
-@event_type("exam.results_released")
+@event_type("exam.results_released", retention=Retention.STATE)
 class ResultsReleased(Event, frozen=True, kw_only=True):
     """From now on every examinee sees their own result, the key and the explanations."""

@@ -1,17 +1,17 @@
 """What happens to item banks and their items."""
 
-from domain.events import Event, event_type
+from domain.events import Event, Retention, event_type
 from domain.identifiers import StreamId
 from domain.items.content import ItemContent
 
 
-@event_type("item_bank.created")
+@event_type("item_bank.created", retention=Retention.STATE)
 class ItemBankCreated(Event, frozen=True, kw_only=True):
     name: str
     description: str = ""
 
 
-@event_type("item.created")
+@event_type("item.created", retention=Retention.STATE)
 class ItemCreated(Event, frozen=True, kw_only=True):
     """Version 1 of an item. `code` is its author's name for it, unique in the bank."""
 
@@ -20,7 +20,7 @@ class ItemCreated(Event, frozen=True, kw_only=True):
     content: ItemContent
 
 
-@event_type("item.revised")
+@event_type("item.revised", retention=Retention.STATE)
 class ItemRevised(Event, frozen=True, kw_only=True):
     """A new version of an item; the older ones stay as they are, and forms keep what they pinned."""
 

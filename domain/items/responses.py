@@ -34,6 +34,14 @@ class ResponseDoesNotFit(Malformed):
     code = "response-does-not-fit"
     title = "The response does not fit the item"
 
+    def __init__(self, reason: str, errors: list[dict[str, str]] | None = None) -> None:
+        fault = {
+            "pointer": "/response",
+            "code": "does-not-fit",
+            "detail": f"{reason[0].upper()}{reason[1:]}.",
+        }
+        super().__init__(reason=reason, errors=errors or [fault])
+
     def detail(self) -> str:
         return f"The response does not fit the item: {self.reason}."
 

@@ -1,16 +1,16 @@
 """Schools, academies and other bodies that examine people."""
 
-from domain.events import Event, event_type
+from domain.events import Event, Retention, event_type
 from domain.zones import Role, ZoneId
 
 
-@event_type("organization.founded")
+@event_type("organization.founded", retention=Retention.STATE)
 class OrganizationFounded(Event, frozen=True, kw_only=True):
     name: str
     zone_id: ZoneId
 
 
-@event_type("organization.service_client_added")
+@event_type("organization.service_client_added", retention=Retention.STATE)
 class ServiceClientAdded(Event, frozen=True, kw_only=True):
     """A program of the organisation may sign in with client credentials.
 

@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from domain.events import Event, event_type
+from domain.events import Event, Retention, event_type
 from domain.identifiers import StreamId
 from domain.languages import Language
 from domain.personal import Personal
 from domain.zones import Role, ZoneId
 
 
-@event_type("user.registered", subject="stream")
+@event_type("user.registered", retention=Retention.STATE, subject="stream")
 class UserRegistered(Event, frozen=True, kw_only=True):
     """Somebody has an account.
 
@@ -30,7 +30,7 @@ class UserRegistered(Event, frozen=True, kw_only=True):
     external_ref: Personal[str | None] = None
 
 
-@event_type("user.profile_changed", subject="stream")
+@event_type("user.profile_changed", retention=Retention.STATE, subject="stream")
 class ProfileChanged(Event, frozen=True, kw_only=True):
     """The whole changeable profile as it stands after the change."""
 
@@ -38,7 +38,7 @@ class ProfileChanged(Event, frozen=True, kw_only=True):
     language: Language
 
 
-@event_type("user.role_granted")
+@event_type("user.role_granted", retention=Retention.STATE)
 class RoleGranted(Event, frozen=True, kw_only=True):
     """A role, everywhere in the person's zone or in one organisation."""
 

@@ -1,6 +1,7 @@
 """Access tokens: JWTs (RFC 7519) signed with Ed25519 (RFC 8037), by `joserfc`.
 
-Claims: `iss aud sub iat exp jti sid zone roles`, all required; attempt-scoped tokens add `attempt`.
+Claims: `iss aud sub iat exp jti sid zone roles`, all required; attempt-scoped tokens add `attempt`, and
+`act` (RFC 8693) where they were given to a service that acts for the examinee.
 """
 
 import threading
@@ -61,6 +62,7 @@ class TokenIssuer:
             zone=principal.zone_id,
             roles=tuple(_RoleClaim(grant.role, grant.org_id) for grant in principal.roles),
             attempt=principal.attempt_id,
+            act=None if principal.delegate is None else _Delegate(principal.delegate),
         )
         header = {"alg": ALGORITHM, "kid": self._key_id}
         return jwt.encode(header, msgspec.to_builtins(claims), self._key, registry=_REGISTRY), expires_in_s
@@ -128,6 +130,12 @@ class _RoleClaim(msgspec.Struct, frozen=True, omit_defaults=True):
     org: str | None = None
 
 
+class _Delegate(msgspec.Struct, frozen=True):
+    """Who acts for the subject: the `act` claim of RFC 8693."""
+
+    sub: str
+
+
 class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     iss: str
     aud: str
@@ -139,6 +147,7 @@ class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     zone: str
     roles: tuple[_RoleClaim, ...]
     attempt: str | None = None
+    act: _Delegate | None = None
 
 
 class _EdDsaOnly(JWSRegistry):
@@ -189,4 +198,5 @@ def _principal(claims: _Claims) -> Principal:
         roles=tuple(RoleGrant(each.role, each.org) for each in claims.roles),
         session_id=claims.sid,
         attempt_id=claims.attempt,
+        delegate=None if claims.act is None else claims.act.sub,
     )

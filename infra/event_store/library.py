@@ -8,13 +8,18 @@ that lock and was measured to lose events for tailing readers: it stays off.)
 from typing import Any
 
 from eventsourcing.application import Application
-from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
+from eventsourcing.persistence import InfrastructureFactory, Mapper, StoredEvent, Transcoder
 from eventsourcing.postgres import PostgresFactory
+from eventsourcing.utils import Environment
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
 
 from domain.events import RecordedEvent
 from infra.database import RECONNECT_TIMEOUT_S
 from infra.event_store.codec import EventCodec
+
+CONNINFO = "MEGACITY_EVENT_LOG_CONNINFO"
+"""The one setting of ours among the library's."""
 
 
 class RecordedFact:
@@ -59,24 +64,37 @@ class EventLogApplication(Application[str]):
     def __init__(self, env: dict[str, str], codec: EventCodec) -> None:
         self._codec = codec
         super().__init__(env)
-        if isinstance(self.factory, PostgresFactory):
-            # The library has no setting for it.
-            self.factory.datastore.pool.reconnect_timeout = RECONNECT_TIMEOUT_S
+
+    def construct_factory(self, env: Environment) -> InfrastructureFactory:
+        factory = super().construct_factory(env)
+        if isinstance(factory, PostgresFactory):
+            # The library has settings for five parameters of a connection and for neither of these; its
+            # pool has opened no connection yet.
+            pool = factory.datastore.pool
+            pool.kwargs = connection_parameters(env[CONNINFO])
+            pool.reconnect_timeout = RECONNECT_TIMEOUT_S
+        return factory
 
     def construct_mapper(self) -> Mapper[str]:
         return FactMapper(self.construct_transcoder(), self._codec)
 
 
+def connection_parameters(conninfo: str) -> dict[str, Any]:
+    """All that the conninfo says (TLS, `options`, a local socket ...), and rows as the recorder reads them."""
+    return {**conninfo_to_dict(conninfo), "row_factory": dict_row}
+
+
 def library_environment(conninfo: str, pool_size: int) -> dict[str, str]:
     """The settings under which the library reaches our tables and creates none of its own."""
-    parts = conninfo_to_dict(conninfo)
     return {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
-        "POSTGRES_DBNAME": str(parts["dbname"]),
-        "POSTGRES_HOST": str(parts["host"]),
-        "POSTGRES_PORT": str(parts.get("port", 5432)),
-        "POSTGRES_USER": str(parts["user"]),
-        "POSTGRES_PASSWORD": str(parts.get("password", "")),
+        CONNINFO: conninfo,
+        # The library wants to be told these; the conninfo, which may name no host, says what holds.
+        "POSTGRES_DBNAME": "",
+        "POSTGRES_HOST": "",
+        "POSTGRES_PORT": "",
+        "POSTGRES_USER": "",
+        "POSTGRES_PASSWORD": "",
         "POSTGRES_SCHEMA": "log",
         "POSTGRES_POOL_SIZE": str(pool_size),
         "POSTGRES_MAX_OVERFLOW": "0",

@@ -104,12 +104,12 @@ class LibraryEventLog:
             self._metrics.rejected.inc()
             raise EventLogBusy(retry_after_s=1)
         self._in_flight += 1
-        self._metrics.waiting.set(self._in_flight)
+        self._metrics.under_way.set(self._in_flight)
         try:
             yield
         finally:
             self._in_flight -= 1
-            self._metrics.waiting.set(self._in_flight)
+            self._metrics.under_way.set(self._in_flight)
 
     async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
@@ -146,12 +146,21 @@ class LibraryEventLog:
         try:
             self._put(recorded)
         except IntegrityError:
-            # The recorder repeats a save when the connection breaks before the answer: the conflict
-            # may be with ourselves, and then the save has happened.
-            return None if self._is_ours(recorded) else VersionConflict(stream_id=recorded[0].stream_id)
+            return self._conflict(recorded)
         except (PersistenceError, DomainError) as error:
             return error
         return None
+
+    def _conflict(self, recorded: list[RecordedEvent]) -> BaseException | None:
+        """The recorder repeats a save when the connection breaks before the answer: the conflict may be
+        with ourselves, and then the save has happened.
+        """
+        try:
+            ours = self._is_ours(recorded)
+        except (PersistenceError, DomainError) as error:
+            # Whether it has happened cannot be told now; what others of the batch were told stays true.
+            return error
+        return None if ours else VersionConflict(stream_id=recorded[0].stream_id)
 
     def _put(self, recorded: Sequence[RecordedEvent]) -> None:
         self._application.events.put([RecordedFact(event) for event in recorded])

@@ -5,7 +5,16 @@ A new error needs no line here: it belongs to a group.
 
 import math
 
-from domain.errors import Denied, DomainError, IllegalState, Malformed, NotFound, StaleVersion, Unavailable
+from domain.errors import (
+    Denied,
+    DomainError,
+    IllegalState,
+    Malformed,
+    NotFound,
+    StaleVersion,
+    Unavailable,
+    Unreadable,
+)
 from infra.http.errors import InvalidToken, Unauthenticated
 
 GROUP_STATUS: tuple[tuple[type[DomainError], int], ...] = (
@@ -16,6 +25,7 @@ GROUP_STATUS: tuple[tuple[type[DomainError], int], ...] = (
     (StaleVersion, 412),
     (Malformed, 422),
     (Unavailable, 503),
+    (Unreadable, 500),
 )
 
 

@@ -16,6 +16,7 @@ def install_openapi(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         add_problem_schema(document)
+        take_null_out_of_parameters(document)
         return document
 
     # FastAPI documents this assignment as the way to extend the document.
@@ -31,3 +32,15 @@ def add_problem_schema(document: dict[str, Any]) -> None:
     for name in _REPLACED_SCHEMAS:
         schemas.pop(name, None)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
+
+
+def take_null_out_of_parameters(document: dict[str, Any]) -> None:
+    """A query parameter or header is there or it is not; FastAPI also says that it may be null."""
+    for operations in document.get("paths", {}).values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                schema = parameter["schema"]
+                kept = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
+                if len(kept) == 1:
+                    del schema["anyOf"]
+                    parameter["schema"] = {**kept[0], **schema}

@@ -17,7 +17,8 @@ class RoleGrant(msgspec.Struct, frozen=True, order=True):
 class Principal(msgspec.Struct, frozen=True):
     """The asker as the access token names them.
 
-    `attempt_id` is set in attempt-scoped tokens, which open that attempt and nothing else.
+    `attempt_id` is set in attempt-scoped tokens, which open that attempt and nothing else. `delegate`
+    is the service to which such a token was given, to act for the examinee in the open.
     """
 
     subject_id: str
@@ -25,6 +26,7 @@ class Principal(msgspec.Struct, frozen=True):
     roles: tuple[RoleGrant, ...]
     session_id: str
     attempt_id: str | None = None
+    delegate: str | None = None
 
     @property
     def kind(self) -> Literal["user", "service"]:

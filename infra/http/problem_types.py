@@ -6,7 +6,7 @@ import pkgutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from domain.errors import DomainError
+from domain.errors import DomainError, Unreadable
 from infra.http.error_map import status_of
 
 TYPE_PREFIX = "urn:megacity:problem:"
@@ -92,6 +92,8 @@ def problem_types(packages: Iterable[str]) -> tuple[ProblemType, ...]:
             continue
         if "code" not in error_class.__dict__:
             continue
+        if issubclass(error_class, Unreadable):
+            continue  # answered as `internal-error`, which tells nothing of it
         if error_class.code in found:
             raise ValueError(f"two problem types are called {error_class.code!r}")
         found[error_class.code] = ProblemType(

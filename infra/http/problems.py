@@ -30,6 +30,7 @@ from infra.http.problem_types import (
     type_for_status,
 )
 from infra.http.validation import field_errors
+from infra.observability.database_errors import told
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
@@ -205,7 +206,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 async def _database_unreachable(request: Request, error: Exception) -> Response:
     # A lost or refused connection, a full pool, a statement that took too long: it passes by itself.
-    log.warning("database unreachable", error=str(error))
+    log.warning("database unreachable", error=told(error))
     return await _domain_error(request, DatabaseUnreachable(retry_after_s=1))
 
 

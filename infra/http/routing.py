@@ -18,6 +18,7 @@ from fastapi import Request, Response, params
 from fastapi.routing import APIRoute
 
 from infra.http.errors import InvalidToken
+from infra.http.etags import IF_MATCH_HEADER
 from infra.http.guards import depends_on, principal_of, public
 from infra.http.idempotency import (
     IDEMPOTENCY_KEY_HEADER,
@@ -84,6 +85,7 @@ async def _answer_once(request: Request, answer: Answer, *, owner: str, route: s
         request.method.encode(),
         request.scope["path"].encode("utf-8", "surrogatepass"),
         request.scope["query_string"],
+        repr(request.headers.get(IF_MATCH_HEADER)).encode(),  # left out is another thing than empty
         await request.body(),
     )
     begun = await store.begin(owner, route, key, request_hash, services.clock())

@@ -14,6 +14,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from infra.observability.database_errors import told, traceback_told, without_details
 from infra.observability.redaction import is_sensitive, mask_passwords, without_sensitive
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -45,6 +46,25 @@ def drop_sensitive(_logger: WrappedLogger, _method: str, line: EventDict) -> Eve
     return {key: without_sensitive(value) for key, value in line.items() if not is_sensitive(key)}
 
 
+def drop_details(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """A processor: the line without the rows that errors of the database quote."""
+    return {key: value if key == "exception" else _without_details(value) for key, value in line.items()}
+
+
+def _without_details(value: Any) -> Any:
+    match value:
+        case str():
+            return without_details(value)
+        case BaseException():
+            return told(value)
+        case dict():
+            return {key: _without_details(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_without_details(each) for each in value]
+        case _:
+            return value
+
+
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
@@ -62,7 +82,7 @@ def _rendering(*, as_json: bool, colors: bool) -> list[Processor]:
         )
     )
     # The traceback becomes text first, so that a connection string in it is masked as well.
-    return [structlog.processors.format_exc_info, drop_sensitive, renderer]
+    return [structlog.processors.ExceptionRenderer(traceback_told), drop_details, drop_sensitive, renderer]
 
 
 def _route_standard_logging(threshold: int, out: TextIO, *, as_json: bool) -> None:

@@ -40,9 +40,9 @@ class EventStoreMetrics:
     conflicts: Counter
     """Appends that lost against another writer of the same stream, by `category`."""
     rejected: Counter
-    """Appends turned away because the queue was full."""
-    waiting: Gauge
-    """Appends that wait for their turn."""
+    """Appends and loads turned away because too many were under way."""
+    under_way: Gauge
+    """Appends and loads that wait or are being carried out."""
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> "EventStoreMetrics":
@@ -66,23 +66,30 @@ class EventStoreMetrics:
                 registry=registry,
             ),
             rejected=Counter(
-                "megacity_append_rejections",
-                "Appends turned away because too many were waiting.",
+                "megacity_event_log_calls_rejected",
+                "Appends and loads turned away because too many were under way.",
                 registry=registry,
             ),
-            waiting=Gauge("megacity_appends_waiting", "Appends that wait for their turn.", registry=registry),
+            under_way=Gauge(
+                "megacity_event_log_calls_under_way",
+                "Appends and loads that wait or are being carried out.",
+                registry=registry,
+            ),
         )
 
 
 @dataclass(frozen=True)
 class ProjectionMetrics:
-    """Of all projections of one process; each label is a projection's name."""
+    """Of all projections; each label is a projection's name.
+
+    `position` and `lag` are of the database, whoever follows the log; the rest counts what this process did.
+    """
 
     position: Gauge
     lag: Gauge
     applied: Counter
     batch_duration_s: Histogram
-    set_aside: Counter
+    failures: Counter
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> "ProjectionMetrics":
@@ -101,18 +108,21 @@ class ProjectionMetrics:
                 registry=registry,
             ),
             applied=Counter(
-                "megacity_projection_events_applied", "Events applied.", label, registry=registry
+                "megacity_projection_events_applied",
+                "Events that this process has applied.",
+                label,
+                registry=registry,
             ),
             batch_duration_s=Histogram(
                 "megacity_projection_batch_duration_seconds",
-                "One batch of events, read, applied and committed.",
+                "One batch of events, from the lock of the checkpoint to the commit.",
                 label,
                 buckets=_BATCH_BUCKETS_S,
                 registry=registry,
             ),
-            set_aside=Counter(
-                "megacity_projection_events_set_aside",
-                "Events that could not be applied.",
+            failures=Counter(
+                "megacity_projection_failures",
+                "Times that an event could not be applied; it is tried again until it can be.",
                 label,
                 registry=registry,
             ),

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.rows import tuple_row
 
 from infra.postgres.errors import (
     MigrationChanged,
@@ -40,6 +41,7 @@ OLDEST_SERVER: Final = 15
 
 _LOCK_KEY = 0x6D656761_63697479  # "megacity"
 _LOCK_LOOK_EVERY_S = 0.1
+_CONNECT_LIMIT_S = 10
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z0-9_]+\.sql")
 _HEADER = re.compile(r"--\s*(?P<key>[a-z-]+):\s*(?P<value>\S+)\s*")
 _DEFAULT_HEADERS = {"run-as": "owner", "lock-timeout": "10s", "statement-timeout": "5min"}
@@ -116,8 +118,13 @@ def pending(conninfo: str, *, migrations_dir: Path = MIGRATIONS_DIR) -> list[str
 
     Raises MigrationError as `migrate` does, when files and database contradict each other.
     """
-    with psycopg.connect(conninfo, autocommit=True) as connection:
-        return [migration.name for migration in _not_applied(connection, read_migrations(migrations_dir))]
+    with psycopg.connect(conninfo, autocommit=True, connect_timeout=_CONNECT_LIMIT_S) as connection:
+        return pending_on(connection, migrations_dir=migrations_dir)
+
+
+def pending_on(connection: psycopg.Connection[Any], *, migrations_dir: Path = MIGRATIONS_DIR) -> list[str]:
+    """As `pending`, over a connection that is there."""
+    return [migration.name for migration in _not_applied(connection, read_migrations(migrations_dir))]
 
 
 def read_migrations(migrations_dir: Path = MIGRATIONS_DIR) -> list[Migration]:
@@ -129,7 +136,7 @@ def read_migrations(migrations_dir: Path = MIGRATIONS_DIR) -> list[Migration]:
     return found
 
 
-def _not_applied(connection: psycopg.Connection, known: Sequence[Migration]) -> list[Migration]:
+def _not_applied(connection: psycopg.Connection[Any], known: Sequence[Migration]) -> list[Migration]:
     applied = _applied(connection)
     by_version = {migration.version: migration for migration in known}
     if unknown := [name for version, (name, _) in applied.items() if version not in by_version]:
@@ -147,12 +154,13 @@ def _not_applied(connection: psycopg.Connection, known: Sequence[Migration]) -> 
     return todo
 
 
-def _applied(connection: psycopg.Connection) -> dict[int, tuple[str, str]]:
-    exists = connection.execute("SELECT to_regclass('ops.schema_migrations') IS NOT NULL").fetchone()
-    if exists is None or not exists[0]:
-        return {}
-    rows = connection.execute("SELECT version, name, sha256 FROM ops.schema_migrations ORDER BY version")
-    return {version: (name, sha256) for version, name, sha256 in rows}
+def _applied(connection: psycopg.Connection[Any]) -> dict[int, tuple[str, str]]:
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        exists = cursor.execute("SELECT to_regclass('ops.schema_migrations') IS NOT NULL").fetchone()
+        if exists is None or not exists[0]:
+            return {}
+        rows = cursor.execute("SELECT version, name, sha256 FROM ops.schema_migrations ORDER BY version")
+        return {version: (name, sha256) for version, name, sha256 in rows}
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import psycopg
 from psycopg import errors, sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infra.postgres.errors import PostgresError
 
@@ -38,6 +38,12 @@ def role_password(role_secret: bytes, role: str) -> str:
 def role_conninfo(base_conninfo: str, role: str, role_secret: bytes) -> str:
     """The same server and database (URL or keywords), signed in as one of LOGIN_ROLES."""
     return make_conninfo(base_conninfo, user=role, password=role_password(role_secret, role))
+
+
+def with_options(conninfo: str, options: str) -> str:
+    """The conninfo with more server settings (`-c name=value`), beside those that it has already."""
+    there = conninfo_to_dict(conninfo).get("options")
+    return make_conninfo(conninfo, options=f"{there} {options}" if there else options)
 
 
 def ensure_database(admin_conninfo: str, name: str) -> bool:

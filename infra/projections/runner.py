@@ -9,7 +9,7 @@ repair, a new release): it is never skipped, and the checkpoint says which one i
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Final
 
 import psycopg
@@ -18,6 +18,8 @@ import structlog
 from domain.errors import DomainError
 from domain.events import PositionedEvent
 from infra.event_store.feed import EventFeed, FeedPage
+from infra.observability.database_errors import told
+from infra.observability.metrics import ProjectionMetrics
 from infra.projections.checkpoints import (
     CheckpointMoved,
     Connection,
@@ -46,6 +48,7 @@ class ProjectionRunner:
         batch_size: events in one transaction, at most.
         poll_interval_s: looks for events at least this often, even if nobody calls.
         gather_s: lets events gather for so long at the end of the log, which makes batches of them.
+        metrics: where to count what was applied and what failed.
     """
 
     def __init__(  # noqa: PLR0913 - all but three by name
@@ -57,6 +60,7 @@ class ProjectionRunner:
         batch_size: int = 500,
         poll_interval_s: float = 0.2,
         gather_s: float = 0.0,
+        metrics: ProjectionMetrics | None = None,
     ) -> None:
         self.projection = projection
         self._feed = feed
@@ -64,6 +68,7 @@ class ProjectionRunner:
         self._batch_size = batch_size
         self._poll_interval_s = poll_interval_s
         self._gather_s = gather_s
+        self._metrics = metrics
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
@@ -83,10 +88,6 @@ class ProjectionRunner:
     def failure(self) -> str | None:
         """Why nothing moves, or None while all is well."""
         return self._failure
-
-    def lag(self) -> int:
-        """Positions between the projection and the end of the log. Raises what the feed raises."""
-        return max(0, self._feed.head() - self._position)
 
     def start(self) -> None:
         """Raises `RuntimeError` where it is running already."""
@@ -212,6 +213,7 @@ class ProjectionRunner:
     ) -> None:
         with connection.transaction():
             checkpoint = read_checkpoint(connection, self.name, lock=True)
+            started = perf_counter()
             expected = (position, self.projection.version)
             if checkpoint is None or (checkpoint.position, checkpoint.version) != expected:
                 raise CheckpointMoved(self.name, position)
@@ -221,10 +223,15 @@ class ProjectionRunner:
             advance(connection, self.projection, from_position=position, to_position=up_to)
         self._position = up_to
         self._failure = None
+        if self._metrics is not None and events:
+            self._metrics.applied.labels(self.name).inc(len(events))
+            self._metrics.batch_duration_s.labels(self.name).observe(perf_counter() - started)
 
     def _mark_failed(
         self, connection: Connection, position: int, failed_position: int | None, error: Exception
     ) -> None:
+        if self._metrics is not None:
+            self._metrics.failures.labels(self.name).inc()
         log.error(
             "event cannot be applied", projection=self.name, failed_position=failed_position, exc_info=error
         )
@@ -246,4 +253,4 @@ class NewerVersionRuns(Exception):
 
 
 def _sentence(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip()[:_ERROR_LENGTH]
+    return told(error)[:_ERROR_LENGTH]

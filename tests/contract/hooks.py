@@ -10,13 +10,16 @@ No check is switched off. Loaded by path (see schemathesis.toml); `CONTRACT_FACT
 import json
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import schemathesis
+from hypothesis import strategies as st
 from schemathesis.openapi.checks import RejectedPositiveData
 
 FACTS = json.loads(Path(os.environ["CONTRACT_FACTS"]).read_text(encoding="utf-8"))
 EXAMPLE_ID = re.compile(r"[a-z_]+-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f")
+ENTITY_TAG = re.compile(r'\*|"[1-9][0-9]{0,17}"')
 
 # Refusals of well-formed requests that no schema can promise to avoid: they depend on other fields, on other
 # resources, or on a list of common passwords. Everything else in the 400s but 401, 403, 404 and 409 fails.
@@ -34,6 +37,11 @@ REFUSED_BY_RULE = {
     "giveResponse": {"response-does-not-fit"},
 }
 
+# Of all the years there are, those that the pattern of our moments admits.
+_FIRST, _LAST = datetime.fromisoformat("2000-01-01"), datetime.fromisoformat("2199-12-31")
+_MOMENTS = st.datetimes(_FIRST, _LAST, timezones=st.just(UTC))
+schemathesis.openapi.format("date-time", _MOMENTS.map(datetime.isoformat))
+
 _sent = 0
 
 
@@ -45,21 +53,25 @@ def before_call(context, case, kwargs):
         return
     operation_id = case.operation.definition.raw["operationId"]
     ids = {**FACTS["ids"].get("*", {}), **FACTS["ids"].get(operation_id, {})}
-    for name, value in (case.path_parameters or {}).items():
-        if name in ids and EXAMPLE_ID.fullmatch(str(value)):
-            case.path_parameters[name] = ids[name]
-    _make_up_nothing(case, operation_id)
-
-
-def _make_up_nothing(case, operation_id):
-    """Cursors, tokens and keys: what a client repeats, or has chosen and never used before."""
-    global _sent  # noqa: PLW0603 - schemathesis loads this file once per run and calls functions
-    if case.query and "cursor" in case.query:
+    has_cursor = bool(case.query) and "cursor" in case.query
+    if has_cursor:
         case.query["cursor"] = FACTS["cursors"][operation_id]
-    if case.headers is None:
-        return
+    for name, value in (case.path_parameters or {}).items():
+        # A cursor belongs to one list, so the list has to be the one that it belongs to.
+        if name in ids and (has_cursor or EXAMPLE_ID.fullmatch(str(value))):
+            case.path_parameters[name] = ids[name]
+    if case.headers is not None:
+        _use_headers_that_a_client_would(case)
+
+
+def _use_headers_that_a_client_would(case):
+    """Tokens that an answer held, and keys that were never used before."""
+    global _sent  # noqa: PLW0603 - schemathesis loads this file once per run and calls functions
     if "Consistency-Token" in case.headers:
         case.headers["Consistency-Token"] = FACTS["consistency_token"]
+    if "If-Match" in case.headers and not ENTITY_TAG.fullmatch(case.headers["If-Match"]):
+        # Schemathesis draws no quotation marks into a header: 0 is no tag, "0" would be none of ours.
+        case.headers["If-Match"] = "*"
     if "Idempotency-Key" in case.headers:
         # Sent with other contents a key is refused, and made-up keys are short and often the same.
         _sent += 1

@@ -93,9 +93,11 @@ class AnAttempt(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.runner.close()
 
-    @initialize(limited=st.booleans(), process=processes)
-    def begin(self, limited: bool, process: int) -> None:
+    @initialize(limited=st.booleans(), patience=st.integers(0, 25), process=processes)
+    def begin(self, limited: bool, patience: int, process: int) -> None:
         self.limited = limited
+        # Answers before anybody hands in: an attempt that is over at once shows little.
+        self.patience = patience
         self.world.given_user()
         self.world.given_exam(time_limit_s=LIMIT_S if limited else None)
         self.attempt_id = self.start(process).stream_id
@@ -143,11 +145,12 @@ class AnAttempt(RuleBasedStateMachine):
             refusal = self.refusal(lambda command=command: self.send(process, command))
             assert refusal is (None if self.handed_in_by is None else AttemptFinished)
 
-    @rule(seconds=st.sampled_from([0, 1, 5, 60, 300]))
+    @rule(seconds=st.sampled_from([0, 1, 5, 60, 300, 600]))
     def time_passes(self, seconds: int) -> None:
         self.now_s += seconds
         self.world.clock.advance(seconds=seconds)
 
+    @precondition(lambda self: self.patience <= 0)
     @rule(process=processes, whole_exam=st.booleans())
     def hand_in(self, process: int, whole_exam: bool) -> None:
         self.hands_in("clock" if self.time_is_up() else "examinee")
@@ -229,6 +232,7 @@ class AnAttempt(RuleBasedStateMachine):
             self.length += 2
 
     def give(self, process: int, sent: GiveResponse, kept: Response | None, points: int) -> None:
+        self.patience -= 1
         item_id, sequence = sent.item_id, sent.sequence
         held = self.saved.get(item_id)
         expected: type[DomainError] | None = None

@@ -219,6 +219,9 @@ class World:
     def teacher(self, org_id: str = SCHOOL) -> CommandContext:
         return self.asked_by(TEACHER, staff_of=[org_id])
 
+    def program(self, org_id: str = SCHOOL) -> CommandContext:
+        return self.asked_by("client-player", staff_of=[org_id], kind="service")
+
     def record(self, stream: str, *events: Event, zone_id: str = ZONE, org_id: str | None = SCHOOL) -> None:
         """Facts that were there before the test begins (or that another process added)."""
         for event in events:

@@ -304,7 +304,9 @@ CREATE FUNCTION read.results_are_released(exam text) RETURNS boolean
         SELECT coalesce((
             SELECT e.results_released
                 OR e.release = 'at_once'
-                OR (e.release = 'after_closing' AND e.status = 'closed')
+                -- Closing hands in what runs; until the last of those is in, the key would help it.
+                OR (e.release = 'after_closing' AND e.status = 'closed' AND NOT EXISTS (
+                    SELECT FROM read.attempts a WHERE a.exam_id = e.exam_id AND a.status = 'in_progress'))
             FROM read.exams e WHERE e.exam_id = exam
         ), false)
     $$;

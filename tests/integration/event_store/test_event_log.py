@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from eventsourcing.persistence import OperationalError
 
 from commands.ports import NewEvent, StreamAppend, VersionConflict
 from domain.events import Actor, Event, EventMetadata, UnknownEventType
@@ -16,7 +17,7 @@ from infra.composition import event_codec, new_id
 from infra.event_store.codec import MAX_EVENT_BYTES, OversizedEvent
 from infra.event_store.library import EventLogApplication, library_environment
 from infra.event_store.library_feed import LibraryEventFeed
-from infra.event_store.log import EventLogBusy, LibraryEventLog
+from infra.event_store.log import EventLogBusy, EventLogUnreachable, LibraryEventLog
 from infra.observability.metrics import EventStoreMetrics, new_registry
 from infra.postgres.roles import PROJECTOR, WRITER, role_conninfo
 from tests.support.postgres import ROLE_SECRET
@@ -252,3 +253,35 @@ async def test_a_request_that_is_cancelled_holds_nobody_up(database):
         someone = user()
         await log.append([StreamAppend(someone, 0, (named("after"),))])
         assert names(await log.load(someone)) == ["after"]
+
+
+async def test_the_connections_have_every_parameter_of_the_conninfo(database):
+    extra = "application_name='log of a test' options='-c statement_timeout=54321'"
+    someone = user()
+    with event_log(f"{database} {extra}") as log:
+        await log.append([StreamAppend(someone, 0, (named("x"),))])
+        with log._application.factory.datastore.get_connection() as connection:
+            settings = connection.execute(
+                "SELECT name, setting FROM pg_settings WHERE name IN ('application_name', 'statement_timeout')"
+            ).fetchall()
+        assert {row["name"]: row["setting"] for row in settings} == {
+            "application_name": "log of a test",
+            "statement_timeout": "54321",
+        }
+
+
+async def test_a_conflict_that_cannot_be_looked_into_is_its_own_commands_alone(database, monkeypatch):
+    taken = user()
+    others = [user() for _ in range(6)]
+    with event_log(database) as log:
+        await log.append([StreamAppend(taken, 0, (named("first"),))])
+
+        def lost(*_):
+            raise OperationalError("the connection is lost")
+
+        monkeypatch.setattr(log, "_is_ours", lost)
+        late = log.append([StreamAppend(taken, 0, (named("late"),))])
+        fine = [log.append([StreamAppend(other, 0, (named("fine"),))]) for other in others]
+        outcomes = await asyncio.gather(*fine[:3], late, *fine[3:], return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes if outcome is not None] == [EventLogUnreachable]
+        assert [names(await log.load(other)) for other in others] == [["fine"]] * 6

@@ -71,7 +71,7 @@ def test_a_runner_follows_the_log_as_it_grows(connect, projector, running):
     runner = running(a_runner(PeopleProjection(), story, connect, batch_size=3))
     for number in range(20):
         story.person(("student", ORG), name=f"n{number}")
-    eventually(lambda: runner.lag() == 0)
+    eventually(lambda: runner.position == len(story.events) == 40)
     assert projector.execute("SELECT count(*) AS n FROM read.people").fetchone()["n"] == 20
     assert read_checkpoint(projector, "people").position == 40
 
@@ -171,6 +171,19 @@ def test_a_halted_projection_goes_on_by_itself_once_the_cause_is_gone(connect, d
     eventually(lambda: runner.failure is None)
     assert read_checkpoint(projector, "people").status == "running"
     assert read_checkpoint(projector, "people").error is None
+
+
+def test_what_is_kept_about_a_failure_names_nobody(connect, database, projector, running):
+    story = Story()
+    person = story.person(name="blocked")
+    email = f"{person[-4:]}@example.org"
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("ALTER TABLE read.people ADD CONSTRAINT no_entry CHECK (display_name <> 'blocked')")
+    runner = running(a_runner(PeopleProjection(), story, connect))
+    eventually(lambda: status(projector) == "failed" and runner.failure)
+    kept = [read_checkpoint(projector, "people").error, runner.failure]
+    assert all(text.startswith("CheckViolation (23514): ") and "no_entry" in text for text in kept)
+    assert not any(email in text or "blocked" in text for text in kept)
 
 
 def test_an_event_that_nobody_understands_halts_the_projection(connect, projector, running):

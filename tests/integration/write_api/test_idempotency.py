@@ -62,6 +62,15 @@ def test_the_same_key_with_another_body_is_refused(school, key):
     assert refusal(other) == (422, "idempotency-key-reused")
 
 
+def test_the_same_key_with_another_condition_is_refused(api, key):
+    person = api.person()
+    body = {"display_name": "이서연"}
+    first = person.http.put("/users/me", json=body, headers=key)
+    other = person.http.put("/users/me", json=body, headers={**key, "If-Match": '"1"'})
+    assert first.status_code == 200
+    assert refusal(other) == (422, "idempotency-key-reused")
+
+
 def test_keys_of_two_people_have_nothing_to_do_with_each_other(api, school, key):
     mine = school.teacher.http.post("/item-banks", json={"name": "Bank"}, headers=key)
     other = api.school("Another school").teacher.http.post("/item-banks", json={"name": "Bank"}, headers=key)

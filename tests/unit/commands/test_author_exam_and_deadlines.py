@@ -18,6 +18,7 @@ from commands.author_exam import (
 )
 from commands.reactions.deadlines import DueAttempt, meet_deadlines
 from commands.take_exam import StartAttempt, start_attempt
+from domain.attempts.attempt import AttemptNotFound
 from domain.attempts.events import AttemptScored, AttemptStarted, AttemptSubmitted
 from domain.errors import StaleVersion
 from domain.exams.events import ExamClosed, ExamDrafted, ExamPublished, FormItem, ResultsReleased
@@ -197,7 +198,9 @@ async def running(world):
 async def test_what_is_due_is_closed_and_handed_in_by_the_clock(world, running):
     due = Due([EXAM_ID], [DueAttempt(running, "clock")])
 
-    assert await meet_deadlines(world.write, due) == 2
+    met = await meet_deadlines(world.write, due)
+
+    assert (met.done, met.failed, met.more) == (2, (), False)
 
     assert due.asked_at == {world.clock.now}
     assert world.log.events(EXAM_ID)[-1] == ExamClosed(reason="window_ended")
@@ -213,9 +216,34 @@ async def test_what_is_due_is_closed_and_handed_in_by_the_clock(world, running):
 
 
 async def test_an_attempt_of_an_exam_that_was_closed_is_handed_in_for_the_teacher(world, running):
+    world.clock.advance(hours=-2)
+
     await meet_deadlines(world.write, Due([], [DueAttempt(running, "teacher")]))
 
     assert world.log.events(running)[1].by == "teacher"
+
+
+async def test_where_time_was_up_before_the_exam_was_closed_it_was_the_clock(world, running):
+    await meet_deadlines(world.write, Due([], [DueAttempt(running, "teacher")]))
+
+    assert world.log.events(running)[1].by == "clock"
+
+
+async def test_what_cannot_be_handed_in_holds_up_nothing_else(world, running):
+    nowhere = world.fresh_id("attempt")
+    due = Due([world.fresh_id("exam")], [DueAttempt(nowhere, "clock"), DueAttempt(running, "clock")])
+
+    met = await meet_deadlines(world.write, due)
+
+    assert met.done == 1
+    assert [type(error) for _, error in met.failed] == [ExamNotFound, AttemptNotFound]
+    assert world.log.events(running)[1].by == "clock"
+
+
+async def test_what_the_clock_does_is_correlated_with_what_it_follows_from(world, running):
+    await meet_deadlines(world.write, Due([], [DueAttempt(running, "clock")]))
+
+    assert len({event.metadata.correlation_id for event in world.log.stream(running)}) == 1
 
 
 async def test_deadlines_that_are_met_late_twice_and_in_several_processes_are_met_once(world, running):
@@ -234,4 +262,6 @@ async def test_deadlines_that_are_met_late_twice_and_in_several_processes_are_me
 async def test_no_more_than_asked_for_is_done_at_once(world, running):
     due = Due([EXAM_ID], [DueAttempt(running, "clock")] * 5)
 
-    assert await meet_deadlines(world.write, due, limit=2) == 3
+    met = await meet_deadlines(world.write, due, limit=2)
+
+    assert (met.done, met.more) == (3, True)

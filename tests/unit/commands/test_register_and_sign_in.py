@@ -6,7 +6,14 @@ import msgspec
 import pytest
 
 from commands.change_profile import ChangeProfile, change_profile
-from commands.found_organization import AddServiceClient, FoundOrganization, add_client, found_organization
+from commands.found_organization import (
+    AddServiceClient,
+    ClientIdTaken,
+    FoundOrganization,
+    UnusableClientId,
+    add_client,
+    found_organization,
+)
 from commands.register_user import RegisterUser, normal_email, register_user
 from commands.sign_in import WrongCredentials, sign_in, sign_in_service, signed_in
 from commands.streams import Outcome
@@ -193,7 +200,7 @@ async def test_who_is_signed_in_is_looked_up_as_they_are_now(world):
     with pytest.raises(WrongCredentials):
         await signed_in(world.write, world.fresh_id("user"))
     with pytest.raises(WrongCredentials):
-        await signed_in(world.write, "grader")
+        await signed_in(world.write, "client-grader")
 
 
 # -- profiles ------------------------------------------------------------------------------------------------
@@ -241,7 +248,7 @@ async def a_school(world):
     return founded.stream_id
 
 
-def client(org_id, secret="s3cret", client_id="grader"):
+def client(org_id, secret="s3cret", client_id="client-grader"):
     return AddServiceClient(org_id=org_id, client_id=client_id, client_secret=secret, name="Grader")
 
 
@@ -249,10 +256,10 @@ async def test_a_program_signs_in_for_its_organisation(world):
     org_id = await a_school(world)
     await add_client(world.write, world.asked_by("bootstrap", kind="operator"), client(org_id))
 
-    signed_in_for, organization, found = await sign_in_service(world.write, "grader", "s3cret")
+    signed_in_for, organization, found = await sign_in_service(world.write, "client-grader", "s3cret")
 
     assert (signed_in_for, organization.name, found.roles) == (org_id, "하늘 학원", ("service",))
-    for client_id, secret in (("grader", "wrong"), ("nobody", "s3cret"), ("", "")):
+    for client_id, secret in (("client-grader", "wrong"), ("nobody", "s3cret"), ("", "")):
         with pytest.raises(WrongCredentials):
             await sign_in_service(world.write, client_id, secret)
     assert world.hasher.dummies == 2
@@ -266,9 +273,24 @@ async def test_a_program_let_in_twice_keeps_its_first_secret(world):
     again = await add_client(world.write, operator, client(org_id, "second"))
 
     assert again.events == ()
-    assert await sign_in_service(world.write, "grader", "first")
+    assert await sign_in_service(world.write, "client-grader", "first")
     with pytest.raises(WrongCredentials):
-        await sign_in_service(world.write, "grader", "second")
+        await sign_in_service(world.write, "client-grader", "second")
+
+
+async def test_a_program_belongs_to_the_organisation_that_named_it_first(world):
+    operator = world.asked_by("bootstrap", kind="operator")
+    await add_client(world.write, operator, client(await a_school(world)))
+
+    with pytest.raises(ClientIdTaken):
+        await add_client(world.write, operator, client(await a_school(world)))
+
+
+async def test_a_program_is_known_by_the_beginning_of_its_id(world):
+    operator = world.asked_by("bootstrap", kind="operator")
+
+    with pytest.raises(UnusableClientId):
+        await add_client(world.write, operator, client(await a_school(world), client_id="grader"))
 
 
 async def test_an_organisation_that_does_not_exist_has_no_programs(world):

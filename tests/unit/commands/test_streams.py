@@ -60,7 +60,7 @@ async def test_what_is_decided_is_recorded_with_everything_that_an_event_carries
     outcome = await streams.execute(context, NAMES, STUDENT, lambda _: [named("하나"), named("둘")])
 
     assert (outcome.stream_id, outcome.state, outcome.version) == (STUDENT, ("하나", "둘"), 2)
-    assert outcome.owner == Owner("univprep", SCHOOL)
+    assert outcome.owner == Owner("univprep", SCHOOL, context.correlation_id)
     assert outcome.events == (named("하나"), named("둘"))
     recorded = world.log.stream(STUDENT)
     assert [(event.version, event.event) for event in recorded] == [(1, named("하나")), (2, named("둘"))]
@@ -74,11 +74,12 @@ async def test_what_is_decided_is_recorded_with_everything_that_an_event_carries
 
 
 async def test_a_stream_belongs_to_whom_its_first_event_was_recorded_for(world, streams):
-    await streams.execute(world.asked_by("a").within("univprep", SCHOOL), NAMES, STUDENT, add("1"))
+    first = world.asked_by("a").within("univprep", SCHOOL)
+    await streams.execute(first, NAMES, STUDENT, add("1"))
     later = await streams.execute(world.asked_by("b").within("kzone", OTHER_SCHOOL), NAMES, STUDENT, add("2"))
 
-    assert later.owner == Owner("univprep", SCHOOL)
-    assert (await streams_on(world).read(NAMES, STUDENT)).owner == Owner("univprep", SCHOOL)
+    assert later.owner == Owner("univprep", SCHOOL, first.correlation_id)
+    assert (await streams_on(world).read(NAMES, STUDENT)).owner == later.owner
     assert world.log.stream(STUDENT)[1].metadata.org_id == OTHER_SCHOOL
 
 
@@ -90,13 +91,16 @@ async def test_a_stream_that_does_not_exist_is_empty(streams):
 
 
 async def test_a_known_stream_is_not_read_again_before_the_next_decision(world, streams):
-    await streams.execute(world.student(), NAMES, STUDENT, add("1"))
+    first = world.student()
+    await streams.execute(first, NAMES, STUDENT, add("1"))
     loads = world.log.loads
 
     await streams.execute(world.student(), NAMES, STUDENT, add("2"))
 
     assert world.log.loads == loads
-    assert await streams.peek(NAMES, STUDENT) == Loaded(("1", "2"), 2, Owner("univprep", None))
+    assert await streams.peek(NAMES, STUDENT) == Loaded(
+        ("1", "2"), 2, Owner("univprep", None, first.correlation_id)
+    )
     assert world.log.loads == loads
 
 

@@ -10,6 +10,7 @@ from commands.kinds import ATTEMPT, EXAM
 from commands.streams import Outcome
 from commands.take_exam import (
     GiveResponse,
+    OnlyForOneself,
     StartAttempt,
     give_response,
     start_attempt,
@@ -34,7 +35,13 @@ from domain.attempts.events import (
     ResponseGiven,
 )
 from domain.exams.events import ExamClosed, ExamPublished
-from domain.exams.exam import ExamIsClosed, ExamNotFound, ExamNotOpenYet, ExamWindowOver
+from domain.exams.exam import (
+    ExamIsClosed,
+    ExamNotFound,
+    ExamNotOpenYet,
+    ExamNotPublished,
+    ExamWindowOver,
+)
 from domain.items.events import ItemRevised
 from domain.items.responses import ChosenOptions, GivenNumber
 from domain.users.account import UserNotFound
@@ -263,14 +270,35 @@ async def test_an_exam_that_does_not_exist_cannot_be_started(world, unknown):
         await start(world, exam_id=unknown)
 
 
-async def test_a_closed_exam_starts_for_nobody_but_shows_what_still_runs(world):
+async def test_a_closed_exam_starts_for_nobody_and_what_still_runs_is_handed_in(world):
     world.given_exam()
     running = await start(world)
     world.record(EXAM_ID, ExamClosed(reason="teacher"))
 
-    assert (await start(world)).stream_id == running.stream_id
+    for examinee_id in (STUDENT, OTHER_STUDENT):
+        with pytest.raises(ExamIsClosed):
+            await start(world, examinee_id=examinee_id)
+    assert world.log.events(running.stream_id)[1].by == "teacher"
+
+
+async def test_a_closed_exam_takes_no_more_answers_within_a_second(world):
+    world.given_exam()
+    attempt_id = (await start(world)).stream_id
+    await answer(world, attempt_id, CHOICE_ID, ChosenOptions(("1",)))
+    world.record(EXAM_ID, ExamClosed(reason="teacher"))  # by another process
+    world.clock.advance(seconds=1)
+
     with pytest.raises(ExamIsClosed):
-        await start(world, examinee_id=OTHER_STUDENT)
+        await answer(world, attempt_id, CHOICE_ID, ChosenOptions(("2",)))
+
+
+async def test_a_draft_is_unpublished_to_its_staff_and_nothing_to_others(world):
+    world.given_exam(draft_only=True)
+
+    with pytest.raises(ExamNotPublished):
+        await start(world, context=world.teacher())
+    with pytest.raises(ExamNotFound):
+        await start(world)
 
 
 @pytest.mark.parametrize(
@@ -300,13 +328,40 @@ async def test_an_exam_is_for_its_school_or_for_its_zone(world, audience, org_id
         assert world.log.streams("attempt") == []
 
 
-async def test_the_schools_staff_may_start_for_an_examinee(world):
+async def test_the_schools_own_program_may_start_for_an_examinee(world):
     world.given_exam()
 
-    outcome = await start(world, context=world.teacher())
+    outcome = await start(world, context=world.program())
 
     assert outcome.state.examinee_id == STUDENT
     assert (await start(world)).stream_id == outcome.stream_id
+
+
+async def test_a_teacher_starts_for_nobody(world):
+    world.given_exam()
+
+    with pytest.raises(OnlyForOneself):
+        await start(world, context=world.teacher())
+
+
+async def test_a_program_starts_for_nobody_elses_examinees(world):
+    world.given_exam(audience="zone")
+    somebody = world.given_user(world.fresh_id("user"), org_id=OTHER_SCHOOL)
+
+    with pytest.raises(UserNotFound):
+        await start(world, context=world.program(), examinee_id=somebody)
+
+
+async def test_a_program_answers_in_the_open_for_whose_attempt_it_holds_the_token(world):
+    world.given_exam()
+    attempt_id = (await start(world, context=world.program())).stream_id
+    acting = msgspec.structs.replace(world.program(), acting_as=STUDENT)
+
+    await answer(world, attempt_id, CHOICE_ID, ChosenOptions(("1",)), context=acting)
+
+    assert world.log.stream(attempt_id)[-1].metadata.actor == acting.actor
+    with pytest.raises(AttemptNotFound):
+        await answer(world, attempt_id, CHOICE_ID, ChosenOptions(("2",)), context=world.program())
 
 
 async def test_nobody_else_starts_for_an_examinee(world):
@@ -324,7 +379,7 @@ async def test_who_does_not_exist_takes_no_exam(world):
     with pytest.raises(UserNotFound):
         await start(world, examinee_id=nobody)
     with pytest.raises(UserNotFound):
-        await start(world, context=world.teacher(), examinee_id=nobody)
+        await start(world, context=world.program(), examinee_id=nobody)
 
 
 # -- answering -----------------------------------------------------------------------------------------------

@@ -349,7 +349,7 @@ def test_what_was_handed_in_but_not_scored_is_scored_by_the_next_who_hands_in():
         ("examinee", LAST_MOMENT + TICK, "clock"),
         ("clock", LAST_MOMENT + TICK, "clock"),
         ("teacher", NOON, "teacher"),
-        ("teacher", LAST_MOMENT + TICK, "teacher"),
+        ("teacher", LAST_MOMENT + TICK, "clock"),
         ("engine", NOON, "engine"),
     ],
 )

@@ -62,7 +62,8 @@ def test_what_does_not_fit_is_refused_with_its_reason(content, response, reason)
     with pytest.raises(ResponseDoesNotFit) as refusal:
         fitting(content, response)
 
-    assert refusal.value.data() == {"reason": reason}
+    assert refusal.value.reason == reason
+    assert [error["pointer"] for error in refusal.value.errors] == ["/response"]
     assert refusal.value.detail() == f"The response does not fit the item: {reason}."
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from domain.event_types import EVENT_CLASSES, EVENTS
-from domain.events import Event, EventRegistry, RecordedEvent, event_type
+from domain.events import Event, EventRegistry, RecordedEvent, Retention, event_type
 from domain.personal import Personal, PersonalMarker, personal_paths, replace_at
 from infra.event_store import codec as codec_module
 from infra.event_store.codec import EventCodec, OversizedEvent, PlainPersonalCodec
@@ -315,7 +315,7 @@ def test_encoding_leaves_the_event_itself_as_it_is():
     assert msgspec.json.encode(recorded) == before
 
 
-@event_type("user.befriended", subject="stream")
+@event_type("user.befriended", retention=Retention.STATE, subject="stream")
 class Befriended(Event, frozen=True, kw_only=True):
     nicknames: tuple[Personal[str], ...]
     friends: tuple[Person | None, ...]

@@ -11,6 +11,7 @@ from domain.events import (
     Event,
     EventRegistry,
     FutureSchemaVersion,
+    Retention,
     UndecodableEvent,
     UnknownEventType,
     event_type,
@@ -29,14 +30,25 @@ def with_a_country(data):
     return {**data, "country": "KR"}
 
 
-@event_type("user.moved", version=3, subject="stream", upcasters={1: in_one_line, 2: with_a_country})
+@event_type(
+    "user.moved",
+    retention=Retention.STATE,
+    version=3,
+    subject="stream",
+    upcasters={1: in_one_line, 2: with_a_country},
+)
 class Moved(Event, frozen=True, kw_only=True):
     line: str
     country: str
     note: Personal[str]
 
 
-@event_type("user.waved", version=2, upcasters={1: lambda data: {"hands": data["hand_count"]}})
+@event_type(
+    "user.waved",
+    retention=Retention.STATE,
+    version=2,
+    upcasters={1: lambda data: {"hands": data["hand_count"]}},
+)
 class Waved(Event, frozen=True, kw_only=True):
     hands: int
 
@@ -120,7 +132,7 @@ def test_a_version_without_exactly_the_steps_before_it_is_refused_when_it_is_dec
         TypeError, match=r"user\.jumped: version \d needs an upcaster for each version before it"
     ):
 
-        @event_type("user.jumped", version=version, upcasters=upcasters)
+        @event_type("user.jumped", retention=Retention.STATE, version=version, upcasters=upcasters)
         class Jumped(Event, frozen=True, kw_only=True):
             height: int
 
@@ -128,7 +140,7 @@ def test_a_version_without_exactly_the_steps_before_it_is_refused_when_it_is_dec
 def test_personal_fields_without_a_subject_are_refused_when_they_are_declared():
     with pytest.raises(TypeError, match="personal fields and the subject"):
 
-        @event_type("user.named")
+        @event_type("user.named", retention=Retention.STATE)
         class Named(Event, frozen=True, kw_only=True):
             name: Personal[str]
 
@@ -136,13 +148,13 @@ def test_personal_fields_without_a_subject_are_refused_when_they_are_declared():
 def test_a_subject_without_personal_fields_is_refused_when_it_is_declared():
     with pytest.raises(TypeError, match="personal fields and the subject"):
 
-        @event_type("user.counted", subject="stream")
+        @event_type("user.counted", retention=Retention.STATE, subject="stream")
         class Counted(Event, frozen=True, kw_only=True):
             number: int
 
 
 def test_two_classes_of_one_stored_name_are_refused():
-    @event_type("user.waved", version=1)
+    @event_type("user.waved", retention=Retention.STATE, version=1)
     class WavedAgain(Event, frozen=True, kw_only=True):
         hands: int
 
