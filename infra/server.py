@@ -6,11 +6,10 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import psycopg
 import structlog
 import uvicorn
 from fastapi import FastAPI

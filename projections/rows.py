@@ -11,10 +11,16 @@ from typing import Any, TypeAlias
 import msgspec
 from psycopg import sql
 
+from domain.events import RecordedEvent
 from projections.projection import Cursor
 
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[Any, ...]
+
+
+def owner_of(recorded: RecordedEvent) -> Row:
+    """The columns that say whose a row is; row-level security goes by them."""
+    return {"zone_id": recorded.metadata.zone_id, "org_id": recorded.metadata.org_id}
 
 
 class Table:

@@ -1,5 +1,6 @@
 """Classical item analysis of an exam, for the staff of its organisation."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -7,11 +8,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from domain.exams.exam import ExamNotFound
+from infra.http.paths import ExamId
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from projections.item_analysis.queries import exam_sums, item_codes
-from projections.item_analysis.statistics import ExamStatistics, analyse
-from read_api.asking import ExamId, Staff, require_id
+from projections.item_analysis.statistics import ExamStatistics, ExamSums, analyse
+from read_api.asking import Staff, require_id
 from read_api.services import Read
 
 router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"], route_class=ApiRoute)
@@ -75,6 +77,11 @@ async def get_analysis(exam_id: ExamId, principal: Staff, read: Read) -> ExamAna
         if sums is None:
             raise ExamNotFound
         codes = await item_codes(connection, exam_id)
+    # Exact fractions over many items take their time, and other requests must not wait for that.
+    return await asyncio.to_thread(_analysis, exam_id, sums, codes)
+
+
+def _analysis(exam_id: str, sums: ExamSums, codes: dict[str, str]) -> ExamAnalysis:
     return ExamAnalysis.model_validate({"exam_id": exam_id, **_with_codes(analyse(sums), codes)})
 
 

@@ -11,13 +11,14 @@ from domain.attempts.events import SubmittedBy
 from domain.languages import Language, LocalizedText
 from infra.http.etags import ETAG_HEADER, etag
 from infra.http.guards import AttemptPrincipal
+from infra.http.paths import AttemptId
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from projections.attempts import queries
 from projections.catalogue.queries import exam, exam_items
 from projections.people.queries import person
 from projections.queries import Connection
-from read_api.asking import AttemptId, require_id
+from read_api.asking import require_id
 from read_api.contents import (
     ItemKind,
     KeyShown,

@@ -12,11 +12,12 @@ from domain.languages import LocalizedText
 from infra.http.etags import ETAG_HEADER, etag
 from infra.http.guards import CurrentPrincipal
 from infra.http.paging import Page, Paging, encode_cursor
+from infra.http.paths import ExamId
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from projections.catalogue import queries
 from projections.queries import Connection
-from read_api.asking import ExamId, require_id
+from read_api.asking import require_id
 from read_api.services import Read
 
 router = APIRouter(prefix="/api/v1/exams", tags=["exams"], route_class=ApiRoute)

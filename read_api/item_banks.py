@@ -10,10 +10,11 @@ from domain.items.item import ItemBankNotFound, ItemNotFound
 from domain.languages import LocalizedText
 from infra.http.etags import ETAG_HEADER, etag
 from infra.http.paging import Page, Paging, encode_cursor
+from infra.http.paths import BankId, ItemIdInPath
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from projections.catalogue import queries
-from read_api.asking import BankId, ItemId, Staff, require_id
+from read_api.asking import Staff, require_id
 from read_api.contents import ItemKind, ItemOption, ItemParametersShown, KeyShown, key_shown
 from read_api.services import Read
 
@@ -116,7 +117,7 @@ async def list_items(bank_id: BankId, principal: Staff, read: Read, paging: Pagi
     responses=problem_responses(401, 403, 404, 422, 503),
 )
 async def get_item(
-    item_id: ItemId,
+    item_id: ItemIdInPath,
     principal: Staff,
     read: Read,
     response: Response,

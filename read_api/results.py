@@ -9,14 +9,15 @@ from domain.attempts.events import SubmittedBy
 from domain.exams.exam import ExamNotFound
 from infra.http.guards import CurrentPrincipal
 from infra.http.paging import Page, Paging, encode_cursor
+from infra.http.paths import ExamId
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from projections.attempts import queries
-from read_api.asking import ExamId, require_id
+from read_api.asking import require_id
 from read_api.attempts import AttemptStatus
 from read_api.errors import ResultsNotReleased
 from read_api.exams import visible_exam
-from read_api.services import Read
+from read_api.services import Read, Services
 
 router = APIRouter(prefix="/api/v1/exams", tags=["results"], route_class=ApiRoute)
 
@@ -30,6 +31,7 @@ class AttemptListed(BaseModel):
     status: AttemptStatus
     started_at: datetime
     deadline: datetime | None
+    server_now: datetime = Field(description="Compare the deadline with this, not with the device's clock.")
     submitted_at: datetime | None
     submitted_by: SubmittedBy | None
     responses_given: int
@@ -74,7 +76,7 @@ class ExamResults(BaseModel):
     responses=problem_responses(401, 403, 404, 422, 503),
 )
 async def list_attempts(
-    exam_id: ExamId, principal: CurrentPrincipal, read: Read, paging: Paging
+    exam_id: ExamId, principal: CurrentPrincipal, read: Read, services: Services, paging: Paging
 ) -> Page[AttemptListed]:
     require_id(exam_id, "exam", ExamNotFound)
     list_name = f"attempts at {exam_id}"
@@ -82,7 +84,8 @@ async def list_attempts(
     async with read.of(principal, "attempts", "catalogue", "people") as connection:
         await visible_exam(connection, exam_id)
         found = await queries.attempts_at_exam(connection, exam_id, after=after, limit=paging.limit + 1)
-    shown = [AttemptListed.model_validate(row) for row in found[: paging.limit]]
+    now = services.clock()
+    shown = [AttemptListed.model_validate({**row, "server_now": now}) for row in found[: paging.limit]]
     more = len(found) > paging.limit
     return Page(items=shown, next_cursor=encode_cursor(list_name, shown[-1].attempt_id) if more else None)
 

@@ -1,5 +1,6 @@
 """What requests and answers are made of, shared by the routes of the write API."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,14 @@ from infra.http.etags import ETAG_HEADER, etag
 from infra.http.text import SafeText, StreamId
 
 
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
 def _text(value: Any) -> Any:
-    if not isinstance(value, str):
+    # The validator behind this one also takes a number of seconds, and several other spellings.
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise PydanticCustomError("datetime_type", "Input should be a date and time as RFC 3339 writes it")
     return value
 

@@ -49,7 +49,7 @@ def stats() -> None:
                FROM log.megacity_events GROUP BY topic ORDER BY topic"""
         ).fetchall()
     table = Table(box=None, pad_edge=False)
-    table.add_column("event type")
+    table.add_column("event type", overflow="fold")
     for column in ("events", "bytes", "first position", "last position"):
         table.add_column(column, justify="right")
     for topic, *figures in rows:

@@ -1,4 +1,4 @@
-"""`python -m infra.cli.openapi`: writes the documents that are made from the code, and that the tests compare.
+"""`python -m infra.cli.openapi`: writes the documents that are made from the code; the tests compare them.
 
 `docs/openapi.json` is the OpenAPI document, `docs/problems.md` the register of problem types.
 """

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
+import structlog
 import typer
 
-from infra.cli.console import CommandError, progress
+from infra.cli.console import CommandError
 from infra.composition import serve_role
 from infra.database import open_database
 from infra.observability.logging import configure_logging
@@ -22,7 +23,8 @@ def command(
     """Run one role, or all of them, against a database that is already there."""
     settings = load_settings()
     configure_logging(settings.log.level, settings.log.format)
-    tell = progress().print
+    # Into the log, which may be read by a machine, like everything else that this process has to say.
+    tell = structlog.get_logger("serve").info
     with open_database(settings, tell) as database:
         missing = pending(database.admin_conninfo)
         if missing:

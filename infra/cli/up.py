@@ -29,6 +29,7 @@ from infra.settings import Settings, load_settings
 
 READY_LIMIT_S = 60.0
 LOG_LIMIT_BYTES = 50 * 1024 * 1024
+LOOK_EVERY_S = 0.5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 
 
@@ -65,7 +66,10 @@ class Supervisor:
         self._host = host
         self._port = port
         self._postgres: EmbeddedPostgres | None = None
+        self._postgres_port: int | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._server_started_at = 0.0
+        self._pause_s = _FIRST_PAUSE_S
         self._log: IO[bytes] | None = None
         self._tell = progress().print
         self._stopping = threading.Event()
@@ -107,24 +111,36 @@ class Supervisor:
         signal.signal(signal.SIGINT, stop)
 
     def _watch(self) -> None:
-        pause_s, started_at = _FIRST_PAUSE_S, time.monotonic()
-        while not self._stopping.wait(0.5):
+        while not self._stopping.wait(LOOK_EVERY_S):
             try:
-                if self._postgres is not None and not self._postgres.status().running:
-                    self._tell("PostgreSQL has died; starting it again")
-                    self._postgres.start(self._tell)
+                self._look_after_postgres()
+                self._look_after_server()
             except PostgresError as error:
                 self._tell(f"PostgreSQL does not start: {error}", markup=False)
                 self._stopping.wait(_LONGEST_PAUSE_S)
-                continue
-            if self._server is not None and self._server.poll() is not None:
-                lived_s = time.monotonic() - started_at
-                pause_s = _FIRST_PAUSE_S if lived_s > 60 else min(pause_s * 2, _LONGEST_PAUSE_S)
-                self._tell(f"The server has died; starting it again in {pause_s:g} s")
-                if self._stopping.wait(pause_s):
-                    return
-                started_at = time.monotonic()
-                self._start_server()
+            except Exception as error:  # noqa: BLE001 - whatever it is, somebody must go on watching
+                self._tell(f"Could not be started again: {type(error).__name__}: {error}", markup=False)
+                self._stopping.wait(_LONGEST_PAUSE_S)
+
+    def _look_after_postgres(self) -> None:
+        if self._postgres is None or self._postgres.status().running:
+            return
+        self._tell("PostgreSQL has died; starting it again")
+        port = self._postgres.start(self._tell).port
+        if port != self._postgres_port:
+            # The server was told the old port when it started, and would look there for ever.
+            self._tell(f"PostgreSQL has moved to port {port}; starting the server again")
+            self._end_server()
+            self._start_server()
+
+    def _look_after_server(self) -> None:
+        if self._server is None or self._server.poll() is None:
+            return
+        lived_s = time.monotonic() - self._server_started_at
+        self._pause_s = _FIRST_PAUSE_S if lived_s > 60 else min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        self._tell(f"The server has died; starting it again in {self._pause_s:g} s")
+        if not self._stopping.wait(self._pause_s):
+            self._start_server()
 
     def stop(self) -> None:
         """The server first, so that it lets go of the database; then the database."""
@@ -132,17 +148,21 @@ class Supervisor:
         self._may_interrupt = False
         if self._watcher is not None:
             self._watcher.join()
-        if self._server is not None and self._server.poll() is None:
-            self._server.terminate()
-            try:
-                self._server.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
+        self._end_server()
         if self._log is not None:
             self._log.close()
         if self._postgres is not None:
             self._postgres.stop()
+
+    def _end_server(self) -> None:
+        if self._server is None or self._server.poll() is not None:
+            return
+        self._server.terminate()
+        try:
+            self._server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
 
     def _choose_port(self) -> None:
         """Settles the port now: a taken one is to be told before anything else is started."""
@@ -170,6 +190,9 @@ class Supervisor:
             self._log = _open_log(self._settings.log_dir / "server.log")
         words = ["-m", "infra.cli.main", "serve", "all", "--exit-with-parent"]
         words += ["--host", self._host, "--port", str(self._port)]
+        if self._postgres is not None:
+            self._postgres_port = self._postgres.status().port
+        self._server_started_at = time.monotonic()
         self._server = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, *words],
             stdin=subprocess.DEVNULL,

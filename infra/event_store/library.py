@@ -80,7 +80,7 @@ class EventLogApplication(Application[str]):
 
 
 def connection_parameters(conninfo: str) -> dict[str, Any]:
-    """All that the conninfo says (TLS, `options`, a local socket ...), and rows as the recorder reads them."""
+    """All that the conninfo says (TLS, `options`, a local socket ...), with rows as the recorder wants."""
     return {**conninfo_to_dict(conninfo), "row_factory": dict_row}
 
 

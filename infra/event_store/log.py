@@ -152,8 +152,10 @@ class LibraryEventLog:
         return None
 
     def _conflict(self, recorded: list[RecordedEvent]) -> BaseException | None:
-        """The recorder repeats a save when the connection breaks before the answer: the conflict may be
-        with ourselves, and then the save has happened.
+        """What a conflict means.
+
+        The recorder repeats a save when the connection breaks before the answer: the conflict may be with
+        ourselves, and then the save has happened.
         """
         try:
             ours = self._is_ours(recorded)

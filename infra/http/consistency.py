@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 from fastapi import Depends, Header
 
+from domain.identifiers import UUID7_PATTERN
 from infra.http.base64url import decode_base64url, encode_base64url
 from infra.http.errors import BadConsistencyToken
 from infra.http.text import INT8_MAX
@@ -18,9 +19,7 @@ from infra.http.text import INT8_MAX
 CONSISTENCY_TOKEN_HEADER: Final = "Consistency-Token"  # noqa: S105 - the name of a header
 _VERSION: Final = 1
 _MAX_LENGTH: Final = 300
-_STREAM_ID = re.compile(
-    r"[a-z][a-z_]{0,31}-[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-)
+_STREAM_ID = re.compile(f"[a-z][a-z_]{{0,31}}-{UUID7_PATTERN}")
 
 
 @dataclass(frozen=True, slots=True)

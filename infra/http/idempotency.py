@@ -27,10 +27,6 @@ class Claim:
     lease_until: datetime
 
 
-Fresh = Claim
-"""What `begin` answers when nobody has carried the request out yet."""
-
-
 @dataclass(frozen=True, slots=True)
 class Replay:
     """The request was carried out before; this was the answer."""

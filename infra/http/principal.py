@@ -33,10 +33,6 @@ class Principal(msgspec.Struct, frozen=True):
         return "service" if self.subject_id.startswith(SERVICE_PREFIX) else "user"
 
     @property
-    def role_names(self) -> frozenset[str]:
-        return frozenset(grant.role for grant in self.roles)
-
-    @property
     def org_ids(self) -> tuple[str, ...]:
         """Organisations in which the asker holds a role, without doubles, in order."""
         return tuple(sorted({grant.org_id for grant in self.roles if grant.org_id is not None}))

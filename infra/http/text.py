@@ -7,11 +7,13 @@ answers. Text is normalised to NFC, so that what looks equal compares equal.
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from domain.identifiers import UUID7_PATTERN
 
 INT8_MAX = 2**63 - 1
 
@@ -20,7 +22,7 @@ _FORBIDDEN_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # The same rules for the OpenAPI document (ECMA 262); a surrogate cannot be written there.
 _PATTERN_CLASS = r"\u0000-\u001f\u007f-\u009f"
 _PATTERN_CLASS_IN_LINES = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f"
-_UUID7 = "[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+EXAMPLE_UUID7 = "01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class StreamId:
 
     @property
     def pattern(self) -> str:
-        return f"^{self.category}-{_UUID7}$"
+        return f"^{self.category}-{UUID7_PATTERN}$"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.str_schema(pattern=self.pattern, max_length=len(self.category) + 37)
@@ -78,11 +80,7 @@ class StreamId:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {**handler(schema), "examples": [f"{self.category}-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"]}
-
-
-ShortText = Annotated[str, SafeText(1, 200)]
-LongText = Annotated[str, SafeText(1, 10_000, multi_line=True)]
+        return {**handler(schema), "examples": [f"{self.category}-{EXAMPLE_UUID7}"]}
 
 
 class RequestModel(BaseModel):

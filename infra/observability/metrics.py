@@ -122,7 +122,7 @@ class ProjectionMetrics:
             ),
             failures=Counter(
                 "megacity_projection_failures",
-                "Times that an event could not be applied; it is tried again until it can be.",
+                "Times that it could not go on and tried again: an event it cannot apply, a lost connection.",
                 label,
                 registry=registry,
             ),

@@ -73,7 +73,6 @@ class ProjectionRunner:
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
         self._position = 0
-        self._failure: str | None = None
 
     @property
     def name(self) -> str:
@@ -83,11 +82,6 @@ class ProjectionRunner:
     def position(self) -> int:
         """The last position that this runner has seen the projection at."""
         return self._position
-
-    @property
-    def failure(self) -> str | None:
-        """Why nothing moves, or None while all is well."""
-        return self._failure
 
     def start(self) -> None:
         """Raises `RuntimeError` where it is running already."""
@@ -129,9 +123,10 @@ class ProjectionRunner:
             except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live to try again
                 if self._stopping.is_set():
                     break
-                self._failure = _sentence(error)
+                if self._metrics is not None:
+                    self._metrics.failures.labels(self.name).inc()
                 log.warning(
-                    "projection halted", projection=self.name, error=self._failure, retry_in_s=pause_s
+                    "projection halted", projection=self.name, error=_sentence(error), retry_in_s=pause_s
                 )
             finally:
                 self._connection = None
@@ -156,7 +151,6 @@ class ProjectionRunner:
                     # The end of the log is near: a few events at once cost what one costs.
                     self._stopping.wait(self._gather_s)
             else:
-                self._failure = None
                 self._feed.wait(position, self._poll_interval_s)
                 position = self._look(connection)
 
@@ -222,7 +216,6 @@ class ProjectionRunner:
                     self.projection.apply(cursor, events)
             advance(connection, self.projection, from_position=position, to_position=up_to)
         self._position = up_to
-        self._failure = None
         if self._metrics is not None and events:
             self._metrics.applied.labels(self.name).inc(len(events))
             self._metrics.batch_duration_s.labels(self.name).observe(perf_counter() - started)
@@ -230,8 +223,6 @@ class ProjectionRunner:
     def _mark_failed(
         self, connection: Connection, position: int, failed_position: int | None, error: Exception
     ) -> None:
-        if self._metrics is not None:
-            self._metrics.failures.labels(self.name).inc()
         log.error(
             "event cannot be applied", projection=self.name, failed_position=failed_position, exc_info=error
         )

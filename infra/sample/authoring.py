@@ -7,6 +7,9 @@ import msgspec
 from infra.sample.api_client import ApiRefused, SignIn
 from infra.sample.state_file import StateFile
 
+UNKNOWN_ITEMS = frozenset({"unusable-exam"})
+"""What the API calls a draft that names items it does not have."""
+
 
 class ExamPlan(msgspec.Struct, frozen=True, kw_only=True):
     """An exam to be made.
@@ -30,26 +33,34 @@ class PublishedExam(msgspec.Struct, frozen=True):
 
 
 async def author_exam(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> PublishedExam:
-    """The published exam, made first where the state file does not name it. Raises `PlayStopped`.
+    """The published exam; what the state file does not name is made first. Raises `PlayStopped`.
 
-    The requests carry keys, so an exam that was half made when somebody pulled the plug is gone on with.
+    Each step is noted as soon as it is done. The requests carry keys too, for whoever is stopped between a
+    step and its note; the server knows a key for 24 hours, the file knows a step for ever.
     """
-    if file.state.exam_id is not None:
-        try:
-            return await _publish(sign_in, file.state.exam_id)
-        except ApiRefused as refused:
-            if refused.status != 404:
-                raise
-            # The file is about another database than the one behind this API now.
-            file.forget()
-    bank_id = await _make_bank(sign_in, plan, file)
-    item_ids = await _import_items(sign_in, plan, file, bank_id)
-    exam_id = await _draft(sign_in, plan, file, item_ids)
-    published = await _publish(sign_in, exam_id)
-    file.state.item_ids = item_ids
-    file.state.exam_id = exam_id
-    file.save()
-    return published
+    noted = file.state.bank_id is not None or file.state.exam_id is not None
+    try:
+        return await _go_on(sign_in, plan, file)
+    except ApiRefused as refused:
+        if not noted or (refused.status != 404 and refused.slug not in UNKNOWN_ITEMS):
+            raise
+    # The file is about another database than the one behind this API now.
+    file.forget()
+    return await _go_on(sign_in, plan, file)
+
+
+async def _go_on(sign_in: SignIn, plan: ExamPlan, file: StateFile) -> PublishedExam:
+    state = file.state
+    if state.exam_id is None:
+        if not state.item_ids:
+            if state.bank_id is None:
+                state.bank_id = await _make_bank(sign_in, plan, file)
+                file.save()
+            state.item_ids = await _import_items(sign_in, plan, file, state.bank_id)
+            file.save()
+        state.exam_id = await _draft(sign_in, plan, file, state.item_ids)
+        file.save()
+    return await _publish(sign_in, state.exam_id)
 
 
 class _Bank(msgspec.Struct, frozen=True):

@@ -146,7 +146,7 @@ class _Play:
             answer = await self.sign_in.send("POST", "/examinees", body=body, idempotency_key=key)
             enrolled = answer.read(_Enrolment).examinees
             user_ids.update((name, each.user_id) for name, each in zip(names, enrolled, strict=True))
-        self.file.save()
+            self.file.save()
 
     async def play(self, rows: Sequence[ResponseRow], concurrency: int) -> None:
         """Plays whoever is not known to have handed in, so many at once."""

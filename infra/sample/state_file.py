@@ -1,6 +1,8 @@
 """What a play has found or made so far, kept in a file, so that the next one goes on with it.
 
-Losing the file loses no answer: everything in it can be found again by sending the same requests.
+Losing the file loses no answer. Within 24 hours everything in it is found again by sending the same requests,
+as the server keeps the answers to them for so long; after that a play without its file makes a new bank and
+a new exam beside the old ones.
 """
 
 import hashlib
@@ -17,14 +19,16 @@ class PlayState(msgspec.Struct, kw_only=True):
     """Ids by the names that the data gives to things.
 
     Attributes:
-        exam_id: the exam, once it is published.
-        item_ids: item ids by item code, in the order of the form.
+        bank_id: the item bank, once it is made.
+        item_ids: item ids by item code, in the order of the form, once they are imported.
+        exam_id: the exam, once it is drafted.
         user_ids: the enrolled examinees' ids by their names in the data.
         handed_in: so many examinees, from the first on, have all handed in.
     """
 
-    exam_id: str | None = None
+    bank_id: str | None = None
     item_ids: dict[str, str] = {}
+    exam_id: str | None = None
     user_ids: dict[str, str] = {}
     handed_in: int = 0
 

@@ -1,7 +1,7 @@
 """Attempts, their saved responses and, once scored, what each item earned."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
@@ -14,7 +14,7 @@ from domain.attempts.events import (
 )
 from domain.events import Event, PositionedEvent, RecordedEvent
 from projections.projection import Cursor
-from projections.rows import Row, Rows, Table
+from projections.rows import Row, Rows, Table, owner_of
 
 ATTEMPTS = Table(
     "attempts",
@@ -127,7 +127,7 @@ def _started(recorded: RecordedEvent, event: AttemptStarted) -> Row:
         "attempt_id": recorded.stream_id,
         "exam_id": event.exam_id,
         "examinee_id": event.examinee_id,
-        **_owner(recorded),
+        **owner_of(recorded),
         "ordinal": event.ordinal,
         "status": "in_progress",
         "started_at": event.started_at,
@@ -155,7 +155,7 @@ def _respond(
             "item_id": event.item_id,
             "item_version": event.item_version,
             "examinee_id": event.examinee_id,
-            **_owner(recorded),
+            **owner_of(recorded),
             "response": None if event.response is None else msgspec.to_builtins(event.response),
             "sequence": event.sequence,
             "responded_at": recorded.metadata.recorded_at,
@@ -176,13 +176,9 @@ def _scored(recorded: RecordedEvent, event: AttemptScored) -> list[Row]:
             "item_version": item.item_version,
             "exam_id": event.exam_id,
             "examinee_id": event.examinee_id,
-            **_owner(recorded),
+            **owner_of(recorded),
             "score": item.score,
             "max_score": item.max_score,
         }
         for item in event.items
     ]
-
-
-def _owner(recorded: RecordedEvent) -> dict[str, Any]:
-    return {"zone_id": recorded.metadata.zone_id, "org_id": recorded.metadata.org_id}

@@ -8,7 +8,7 @@ from domain.events import RecordedEvent
 from domain.exams.events import Blueprint
 from domain.items.content import ItemContent
 from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
-from projections.rows import Row, Table
+from projections.rows import Row, Table, owner_of
 
 ITEM_BANKS = Table(
     "item_banks",
@@ -97,7 +97,7 @@ EXAM_ITEMS = Table(
 def bank_row(recorded: RecordedEvent, event: ItemBankCreated) -> Row:
     return {
         "bank_id": recorded.stream_id,
-        **_owner(recorded),
+        **owner_of(recorded),
         "name": event.name,
         "description": event.description,
         "created_at": recorded.metadata.recorded_at,
@@ -116,7 +116,7 @@ def item_rows(recorded: RecordedEvent, event: ItemCreated | ItemRevised) -> tupl
     shown = {
         **version,
         "bank_id": event.bank_id,
-        **_owner(recorded),
+        **owner_of(recorded),
         "code": event.code,
         "kind": str(type(content).__struct_config__.tag),
         "content_area": content.content_area,
@@ -128,7 +128,7 @@ def item_rows(recorded: RecordedEvent, event: ItemCreated | ItemRevised) -> tupl
     }
     kept_back = {
         **version,
-        **_owner(recorded),
+        **owner_of(recorded),
         "key": msgspec.to_builtins(content.key),
         "explanation": content.explanation,
         "irt": None if content.irt is None else msgspec.to_builtins(content.irt),
@@ -140,7 +140,7 @@ def exam_row(recorded: RecordedEvent) -> Row:
     """An exam of which nothing is known but that it exists."""
     return {
         "exam_id": recorded.stream_id,
-        **_owner(recorded),
+        **owner_of(recorded),
         "status": "draft",
         "results_released": False,
         "drafted_at": None,
@@ -170,7 +170,7 @@ def exam_item_rows(recorded: RecordedEvent, blueprint: Blueprint) -> list[Row]:
             "ordinal": ordinal,
             "item_id": item.item_id,
             "item_version": item.item_version,
-            **_owner(recorded),
+            **owner_of(recorded),
         }
         for ordinal, item in enumerate(blueprint.items, 1)
     ]
@@ -183,7 +183,3 @@ def _public(content: ItemContent) -> dict[str, Any]:
         "stem": content.stem,
         "options": None if options is None else msgspec.to_builtins(options),
     }
-
-
-def _owner(recorded: RecordedEvent) -> dict[str, str | None]:
-    return {"zone_id": recorded.metadata.zone_id, "org_id": recorded.metadata.org_id}

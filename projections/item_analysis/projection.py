@@ -21,7 +21,7 @@ from projections.item_analysis.tables import (
     SCORE_DISTRIBUTION,
 )
 from projections.projection import Cursor
-from projections.rows import Key, Row, RowMissing, Rows
+from projections.rows import Key, Row, RowMissing, Rows, owner_of
 
 FIRST_ATTEMPT = 1
 
@@ -88,7 +88,7 @@ class _Sums:
         """Rows of nought: an exam that nobody has taken yet has an analysis too."""
         assert isinstance(recorded.event, ExamPublished)
         exam_id = recorded.stream_id
-        owner = {"zone_id": recorded.metadata.zone_id, "org_id": recorded.metadata.org_id}
+        owner = owner_of(recorded)
         max_score = 0
         for ordinal, pinned in enumerate(recorded.event.blueprint.items, 1):
             item = items.get(pinned.item_id, pinned.item_version)
@@ -103,9 +103,7 @@ class _Sums:
             )
             for place, option in enumerate(item["options"], 1):
                 self.options.put(
-                    of_item
-                    | {"option": option, "ordinal": place}
-                    | _noughts("chosen", "sum_total", "sum_total_squared")
+                    of_item | {"option": option, "ordinal": place} | _noughts("chosen", "sum_total")
                 )
         self.exams.put(
             {
@@ -137,7 +135,6 @@ class _Sums:
                     (exam_id, item.item_id, option),
                     chosen=1,
                     sum_total=total,
-                    sum_total_squared=total * total,
                 )
         if self.distribution.get(exam_id, total) is None:
             owner = {"zone_id": exam["zone_id"], "org_id": exam["org_id"]}
@@ -155,8 +152,7 @@ def _item(recorded: RecordedEvent, event: ItemCreated | ItemRevised) -> Row:
     return {
         "item_id": recorded.stream_id,
         "item_version": 1 if isinstance(event, ItemCreated) else event.item_version,
-        "zone_id": recorded.metadata.zone_id,
-        "org_id": recorded.metadata.org_id,
+        **owner_of(recorded),
         "points": content.points,
         "options": [option.id for option in options],
     }

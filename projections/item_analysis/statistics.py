@@ -123,7 +123,8 @@ def analyse(exam: ExamSums) -> ExamStatistics:
     """
     total = _variance(exam.n, exam.sum_score, exam.sum_score_squared)
     variances = [_variance(exam.n, item.sum_item, item.sum_item_squared) for item in exam.items]
-    reliability = _alpha(len(exam.items), sum(variances, Fraction(0)), total)
+    sum_of_variances = sum(variances, Fraction(0))
+    reliability = _alpha(len(exam.items), sum_of_variances, total)
     sd = _sample_sd(exam.n, total)
     return ExamStatistics(
         n=exam.n,
@@ -135,7 +136,7 @@ def analyse(exam: ExamSums) -> ExamStatistics:
         sem=None if sd is None or reliability is None else sd * _root(1 - reliability),
         score_distribution=[ScoreCount(score, count) for score, count in sorted(exam.distribution.items())],
         items=[
-            _item_statistics(exam, item, variance, variances, total)
+            _item_statistics(exam, item, variance, sum_of_variances, total)
             for item, variance in zip(exam.items, variances, strict=True)
         ],
     )
@@ -166,7 +167,7 @@ def kuder_richardson_20(exam: ExamSums) -> float | None:
 
 
 def _item_statistics(
-    exam: ExamSums, item: ItemSums, variance: Fraction, variances: Sequence[Fraction], total: Fraction
+    exam: ExamSums, item: ItemSums, variance: Fraction, sum_of_variances: Fraction, total: Fraction
 ) -> ItemStatistics:
     """Crocker & Algina (1986, chapter 14): difficulty, discrimination and the options' behaviour.
 
@@ -175,7 +176,6 @@ def _item_statistics(
     """
     covariance = _covariance(exam.n, item.sum_item_times_total, item.sum_item, exam.sum_score)
     rest = total + variance - 2 * covariance
-    others = sum(variances, Fraction(0)) - variance
     return ItemStatistics(
         ordinal=item.ordinal,
         item_id=item.item_id,
@@ -187,7 +187,7 @@ def _item_statistics(
         sd=_sample_sd(item.n, variance),
         point_biserial=_correlation(covariance, variance, total),
         point_biserial_corrected=_correlation(covariance - variance, variance, rest),
-        alpha_if_item_deleted=_rounded(_alpha(len(exam.items) - 1, others, rest)),
+        alpha_if_item_deleted=_rounded(_alpha(len(exam.items) - 1, sum_of_variances - variance, rest)),
         options=[_option_statistics(exam, option, total) for option in item.options],
     )
 

@@ -62,7 +62,6 @@ OPTION_STATISTICS = Table(
         "org_id": "text",
         "chosen": "bigint",
         "sum_total": "numeric",
-        "sum_total_squared": "numeric",
     },
 )
 SCORE_DISTRIBUTION = Table(

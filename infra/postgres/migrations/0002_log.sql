@@ -23,7 +23,8 @@ CREATE TYPE log.stored_event_text AS (
 );
 
 -- The recorder locks the table, for which PostgreSQL asks the right to change rows. So the right is
--- granted and its use is forbidden: nobody alters or removes an event, whatever his rights.
+-- granted and its use is forbidden: no role of the application alters or removes an event. (The table's owner
+-- and a superuser are stopped as well, until they disable the trigger.)
 CREATE FUNCTION log.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'the event log is append-only: % is refused', TG_OP

@@ -205,15 +205,14 @@ CREATE TABLE read.item_statistics (
 );
 
 CREATE TABLE read.option_statistics (
-    exam_id           text COLLATE "C",
-    item_id           text COLLATE "C",
-    option            text COLLATE "C",
-    ordinal           bigint NOT NULL,
-    zone_id           text COLLATE "C",
-    org_id            text COLLATE "C",
-    chosen            bigint NOT NULL,
-    sum_total         numeric NOT NULL,
-    sum_total_squared numeric NOT NULL,
+    exam_id   text COLLATE "C",
+    item_id   text COLLATE "C",
+    option    text COLLATE "C",
+    ordinal   bigint NOT NULL,
+    zone_id   text COLLATE "C",
+    org_id    text COLLATE "C",
+    chosen    bigint NOT NULL,
+    sum_total numeric NOT NULL,
     PRIMARY KEY (exam_id, item_id, option)
 );
 

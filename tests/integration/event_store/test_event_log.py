@@ -262,7 +262,8 @@ async def test_the_connections_have_every_parameter_of_the_conninfo(database):
         await log.append([StreamAppend(someone, 0, (named("x"),))])
         with log._application.factory.datastore.get_connection() as connection:
             settings = connection.execute(
-                "SELECT name, setting FROM pg_settings WHERE name IN ('application_name', 'statement_timeout')"
+                "SELECT name, setting FROM pg_settings"
+                " WHERE name IN ('application_name', 'statement_timeout')"
             ).fetchall()
         assert {row["name"]: row["setting"] for row in settings} == {
             "application_name": "log of a test",

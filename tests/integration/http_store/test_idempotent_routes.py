@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections import Counter
+from typing import Annotated
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from infra.http.guards import CurrentPrincipal, public
 from infra.http.idempotency import CommandId
 from infra.http.idempotency_store import IdempotencyStore
 from infra.http.routing import ApiRoute
-from infra.http.text import RequestModel, ShortText
+from infra.http.text import RequestModel, SafeText
 from tests.support.http import STUDENT, FakeServices, client_of, make_app
 
 OTHER = msgspec.structs.replace(STUDENT, subject_id="user-01901646-a2b4-7c3d-8e5f-ffffffffffff")
@@ -22,7 +23,7 @@ KEYED = {"Idempotency-Key": "key-1"}
 
 
 class Draft(RequestModel):
-    title: ShortText
+    title: Annotated[str, SafeText(1, 200)]
 
 
 class World:

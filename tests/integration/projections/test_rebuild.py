@@ -86,7 +86,7 @@ def test_a_rebuild_while_answers_keep_coming_loses_and_doubles_nothing(connect, 
     finally:
         stop.set()
         writer.join()
-    while runner.lag() > 0:
+    while runner.position < feed.head():
         threading.Event().wait(0.01)
     assert runner.stop()
     assert positions == sorted(positions)

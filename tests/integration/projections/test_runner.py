@@ -7,10 +7,12 @@ from time import monotonic
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from structlog.testing import capture_logs
 
 from domain.events import UnknownEventType
 from domain.items.responses import ChosenOptions
 from domain.users.events import ProfileChanged
+from infra.observability.metrics import ProjectionMetrics, new_registry
 from infra.postgres.embedded import EmbeddedPostgres
 from infra.postgres.migrate import migrate
 from infra.postgres.roles import PROJECTOR, ensure_database, role_conninfo
@@ -52,6 +54,26 @@ def running():
         assert runner.stop()
 
 
+@pytest.fixture
+def registry():
+    return new_registry()
+
+
+@pytest.fixture
+def metrics(registry):
+    return ProjectionMetrics.create(registry)
+
+
+@pytest.fixture
+def failures(registry):
+    """How often the runners that count could not go on."""
+    return lambda: counted(registry, "megacity_projection_failures_total")
+
+
+def counted(registry, name, projection="people"):
+    return registry.get_sample_value(name, {"projection": projection}) or 0
+
+
 def a_runner(projection, story, connect, **options):
     return ProjectionRunner(projection, StoryFeed(story), connect, poll_interval_s=0.05, **options)
 
@@ -82,6 +104,20 @@ def test_the_checkpoint_moves_past_events_that_do_not_concern_the_projection(con
     runner = running(a_runner(PeopleProjection(), story, connect))
     eventually(lambda: runner.position == 1)
     assert read_checkpoint(projector, "people").position == 1
+
+
+def test_a_runner_counts_what_it_applies_and_how_long_each_batch_takes(
+    connect, running, registry, metrics, failures
+):
+    story = Story()
+    for number in range(10):
+        story.person(("student", ORG), name=f"n{number}")
+    runner = running(a_runner(PeopleProjection(), story, connect, batch_size=4, metrics=metrics))
+    eventually(lambda: counted(registry, "megacity_projection_events_applied_total") == len(story.events))
+    assert runner.position == 20
+    assert counted(registry, "megacity_projection_batch_duration_seconds_count") == 5
+    assert counted(registry, "megacity_projection_batch_duration_seconds_sum") > 0
+    assert failures() == 0
 
 
 def test_two_runners_of_one_projection_apply_every_event_once(connect, projector, running):
@@ -115,7 +151,7 @@ def test_a_runner_goes_on_when_its_connection_is_killed_again_and_again(
     assert fingerprint(projector, projection) == expected_rows(connect, projection, story)
 
 
-def test_a_runner_goes_on_when_the_server_was_restarted():
+def test_a_runner_goes_on_when_the_server_was_restarted(metrics, failures):
     with run_folder("runner") as folder:
         server = EmbeddedPostgres(folder / "data", folder / "secrets", log_file=folder / "postgres.log")
         server.start()
@@ -129,15 +165,14 @@ def test_a_runner_goes_on_when_the_server_was_restarted():
 
             story = Story()
             story.person()
-            runner = a_runner(PeopleProjection(), story, connect)
+            runner = a_runner(PeopleProjection(), story, connect, metrics=metrics)
             runner.start()
             eventually(lambda: runner.position == len(story.events))
             server.stop()
-            eventually(lambda: runner.failure is not None)
+            eventually(failures)
             story.person()
             server.start()
             eventually(lambda: runner.position == len(story.events))
-            assert runner.failure is None
             assert runner.stop()
         finally:
             server.stop(timeout_s=10)
@@ -149,12 +184,11 @@ def test_an_event_that_cannot_be_applied_is_never_skipped_and_is_named(connect, 
         story.person(name=f"before {number}")
     bad = story.add(story.new_id("user"), ProfileChanged(display_name="nobody", language="en"))
     story.person(name="after")
-    runner = running(a_runner(PeopleProjection(), story, connect))
+    running(a_runner(PeopleProjection(), story, connect))
     eventually(lambda: status(projector) == "failed")
     checkpoint = read_checkpoint(projector, "people")
     assert (checkpoint.position, checkpoint.failed_position) == (bad.position - 1, bad.position)
     assert "RowMissing" in checkpoint.error
-    assert "RowMissing" in runner.failure
     names = {row["display_name"] for row in projector.execute("SELECT display_name FROM read.people")}
     assert names == {f"before {number}" for number in range(5)}
 
@@ -168,7 +202,6 @@ def test_a_halted_projection_goes_on_by_itself_once_the_cause_is_gone(connect, d
         eventually(lambda: status(projector) == "failed")
         admin.execute("ALTER TABLE read.people DROP CONSTRAINT no_entry")
     eventually(lambda: runner.position == 1)
-    eventually(lambda: runner.failure is None)
     assert read_checkpoint(projector, "people").status == "running"
     assert read_checkpoint(projector, "people").error is None
 
@@ -179,11 +212,15 @@ def test_what_is_kept_about_a_failure_names_nobody(connect, database, projector,
     email = f"{person[-4:]}@example.org"
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute("ALTER TABLE read.people ADD CONSTRAINT no_entry CHECK (display_name <> 'blocked')")
-    runner = running(a_runner(PeopleProjection(), story, connect))
-    eventually(lambda: status(projector) == "failed" and runner.failure)
-    kept = [read_checkpoint(projector, "people").error, runner.failure]
-    assert all(text.startswith("CheckViolation (23514): ") and "no_entry" in text for text in kept)
-    assert not any(email in text or "blocked" in text for text in kept)
+    with capture_logs() as lines:
+        running(a_runner(PeopleProjection(), story, connect))
+        eventually(lambda: status(projector) == "failed")
+        eventually(lambda: [line for line in lines if line["event"] == "projection halted"])
+    sentences = [line["error"] for line in lines if "error" in line]
+    for text in (read_checkpoint(projector, "people").error, *sentences):
+        assert text.startswith("CheckViolation (23514): ")
+        assert "no_entry" in text
+        assert email not in text
 
 
 def test_an_event_that_nobody_understands_halts_the_projection(connect, projector, running):
@@ -191,13 +228,12 @@ def test_an_event_that_nobody_understands_halts_the_projection(connect, projecto
         def read(self, *_wanted, **_options):
             raise UnknownEventType(stored_name="user.abducted.v1")
 
-    runner = running(ProjectionRunner(PeopleProjection(), FeedWithUnknownEvent(Story()), connect))
-    eventually(lambda: runner.failure is not None)
+    running(ProjectionRunner(PeopleProjection(), FeedWithUnknownEvent(Story()), connect))
     eventually(lambda: status(projector) == "failed")
     assert "unknown-event-type" in read_checkpoint(projector, "people").error
 
 
-def test_rows_and_checkpoint_move_together_or_not_at_all(connect, projector):
+def test_rows_and_checkpoint_move_together_or_not_at_all(connect, projector, metrics, failures):
     class Dies(PeopleProjection):
         def apply(self, cursor, events):
             super().apply(cursor, events)
@@ -205,9 +241,9 @@ def test_rows_and_checkpoint_move_together_or_not_at_all(connect, projector):
 
     story = Story()
     story.person()
-    runner = a_runner(Dies(), story, connect)
+    runner = a_runner(Dies(), story, connect, metrics=metrics)
     runner.start()
-    eventually(lambda: runner.failure is not None)
+    eventually(failures)
     assert runner.stop()
     assert read_checkpoint(projector, "people").position == 0
     assert projector.execute("SELECT count(*) AS n FROM read.people").fetchone()["n"] == 0
@@ -227,20 +263,20 @@ def test_a_runner_waits_while_somebody_holds_the_checkpoint_and_stops_when_told(
 
 
 def test_a_newer_version_of_a_projection_rebuilds_its_rows_and_the_older_stands_by(
-    connect, projector, running
+    connect, projector, running, metrics, failures
 ):
     class Newer(PeopleProjection):
         version = 2
 
     story = Story()
     story.person()
-    old = running(a_runner(PeopleProjection(), story, connect))
+    old = running(a_runner(PeopleProjection(), story, connect, metrics=metrics))
     eventually(lambda: old.position == len(story.events))
     projector.execute("UPDATE read.people SET display_name = 'as an older version wrote it'")
     new = running(a_runner(Newer(), story, connect))
     story.person()
     eventually(lambda: new.position == len(story.events))
-    eventually(lambda: old.failure is not None and "newer release" in old.failure)
+    eventually(failures)
     assert read_checkpoint(projector, "people").version == 2
     assert fingerprint(projector, Newer()) == expected_rows(connect, Newer(), story)
 

@@ -9,6 +9,7 @@ import pytest
 from domain.exams.events import ExamClosed, ResultsReleased
 from infra.http.consistency import ConsistencyToken
 from infra.http.guards import unguarded_routes
+from projections.item_analysis.statistics import analyse
 from tests.support.school import NOW, a_school, an_app, client_of, project
 
 SOME_UUID = "019cabcd-0000-7000-8000-00000000dead"
@@ -210,6 +211,7 @@ def test_attempts_are_listed_for_staff_and_one_s_own_for_examinees(client, schoo
     assert [each["display_name"] for each in listed] == ["미나", "준오", "미나"]
     assert [each["status"] for each in listed] == ["scored", "scored", "in_progress"]
     assert all("score" not in each for each in listed)
+    assert {each["server_now"] for each in listed} == {NOW.isoformat().replace("+00:00", "Z")}
     own = client.get("mina", path, params={"limit": 1}).json()
     assert own["items"][0]["attempt_id"] == school.attempts["mina at_once"]
     rest = client.get("mina", path, params={"cursor": own["next_cursor"]}).json()
@@ -279,6 +281,19 @@ def test_the_item_analysis_counts_first_attempts_and_says_what_was_chosen(client
         ("4", False, 0),
     ]
     assert (third["p_value"], third["options"]) == (0.5, [])
+
+
+def test_the_item_analysis_is_worked_out_beside_the_event_loop(client, school, monkeypatch):
+    threads = []
+
+    def noted(sums):
+        threads.append(threading.current_thread())
+        return analyse(sums)
+
+    monkeypatch.setattr("read_api.analytics.analyse", noted)
+    client.get("teacher", f"/analytics/exam/{school.exams['at_once']}")
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 def test_an_exam_that_nobody_has_taken_has_an_analysis_without_numbers(client, school):

@@ -46,7 +46,7 @@ class Rules:
         }
 
     def _in_zone(self, asker, row):
-        return row["zone_id"] == asker.zone_id or "sys_admin" in asker.role_names
+        return row["zone_id"] == asker.zone_id or asker.has_role("sys_admin")
 
     def _is_staff(self, asker, row):
         return any(grant.role in STAFF and grant.org_id in {None, row["org_id"]} for grant in asker.roles)

@@ -234,13 +234,25 @@ def test_handing_in_what_was_never_started_is_not_found(student, exam):
     assert refusal(answer) == (404, "attempt-not-found")
 
 
-def test_a_teacher_starts_for_a_student_and_hands_in_for_them(school, student, exam):
-    started = school.teacher.http.post(
-        f"/exams/{exam.exam_id}/attempts", json={"examinee_id": student.user_id}
-    )
-    assert started.status_code == 201
+def test_nobody_but_a_program_of_the_organisation_starts_for_an_examinee(api, school, student, exam):
+    _, service = school.service()
+    url, body = f"/exams/{exam.exam_id}/attempts", {"examinee_id": student.user_id}
+    assert refusal(school.teacher.http.post(url, json=body)) == (403, "only-for-oneself")
+    started = service.http.post(url, json=body)
+    assert (started.status_code, started.json()["examinee_id"]) == (201, student.user_id)
     attempt_id = started.json()["attempt_id"]
-    assert started.json()["examinee_id"] == student.user_id
+    answered = api.client(started.json()["attempt_token"]).put(
+        f"/attempts/{attempt_id}/responses/{exam.item_ids[0]}", json={"response": {"options": ["2"]}}
+    )
+    assert answered.status_code == 200
+    started, given = school.api.recorded(attempt_id)
+    assert given.event.examinee_id == student.user_id
+    # The log says who did it, and for whom.
+    assert {started.metadata.actor.kind, given.metadata.actor.kind} == {"service"}
+
+
+def test_a_teacher_answers_for_nobody_and_may_hand_in(school, student, exam):
+    attempt_id = start(student, exam)["attempt_id"]
     answered = school.teacher.http.put(
         f"/attempts/{attempt_id}/responses/{exam.item_ids[0]}", json={"response": {"options": ["2"]}}
     )

@@ -72,11 +72,11 @@ def test_an_import_is_seen_whole_and_so_is_one_that_changed_nothing(school):
 
 
 def test_those_who_are_enrolled_are_known_by_name_at_once(school):
-    exam, admin = school.exam(), school.admin()
+    exam, (_, service), admin = school.exam(), school.service(), school.admin()
     body = {"examinees": [{"external_ref": f"seen-{n}", "display_name": f"학생 {n}"} for n in range(20)]}
     enrolled = admin.http.post("/examinees", json=body)
     last = enrolled.json()["examinees"][-1]["user_id"]
-    started = school.teacher.http.post(f"/exams/{exam.exam_id}/attempts", json={"examinee_id": last})
+    started = service.http.post(f"/exams/{exam.exam_id}/attempts", json={"examinee_id": last})
     again = admin.http.post("/examinees", json=body)
     for answer in (enrolled, again):
         assert after(answer, admin.http, "/users/me").is_success

@@ -132,7 +132,6 @@ def test_a_principal_knows_its_kind_roles_and_organisations():
     )
     principal = msgspec.structs.replace(STUDENT, roles=grants)
     assert principal.org_ids == ("organization-1", "organization-2")
-    assert principal.role_names == {"teacher", "org_admin", "student"}
     assert principal.kind == "user"
     assert msgspec.structs.replace(STUDENT, subject_id="client-1").kind == "service"
     assert principal.has_role("teacher", org_id="organization-2")

@@ -10,7 +10,7 @@ from infra.http.errors import InvalidToken, Unauthenticated
 from infra.http.problem_types import CONTENT_TOO_LARGE, problem_types, render_problem_docs
 from infra.http.problems import ProblemHttpException, problem_responses
 from infra.http.routing import ApiRoute
-from infra.http.text import RequestModel, ShortText
+from infra.http.text import RequestModel, SafeText
 from infra.http.validation import MAX_ERRORS
 from tests.support.http import call, make_app
 
@@ -28,7 +28,7 @@ class Number(RequestModel):
 
 
 class Item(RequestModel):
-    stem: ShortText
+    stem: Annotated[str, SafeText(1, 200)]
     key: Annotated[Choice | Number, Field(discriminator="kind")] | None = None
 
 

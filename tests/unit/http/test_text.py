@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 from pydantic import TypeAdapter, ValidationError
 
 from infra.http.routing import ApiRoute
-from infra.http.text import INT8_MAX, LongText, RequestModel, SafeText, ShortText, StreamId, fits_postgres
+from infra.http.text import INT8_MAX, RequestModel, SafeText, StreamId, fits_postgres
 from tests.support.http import call, make_app
 
-short = TypeAdapter(ShortText)
-long = TypeAdapter(LongText)
+short = TypeAdapter(Annotated[str, SafeText(1, 200)])
+long = TypeAdapter(Annotated[str, SafeText(1, 10_000, multi_line=True)])
 EXAM_ID = "exam-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"
 
 

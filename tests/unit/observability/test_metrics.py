@@ -10,14 +10,14 @@ def test_the_metrics_of_the_event_store_are_exposed_under_our_prefix() -> None:
     metrics.append_duration_s.observe(0.004)
     metrics.appended.labels("attempt").inc(3)
     metrics.conflicts.labels("attempt").inc()
-    metrics.waiting.set(7)
+    metrics.under_way.set(7)
 
     text = generate_latest(registry).decode()
     assert 'megacity_append_duration_seconds_bucket{le="0.005"} 1.0' in text
     assert 'megacity_append_duration_seconds_bucket{le="0.0025"} 0.0' in text
     assert 'megacity_events_appended_total{category="attempt"} 3.0' in text
     assert 'megacity_append_conflicts_total{category="attempt"} 1.0' in text
-    assert "megacity_appends_waiting 7.0" in text
+    assert "megacity_event_log_calls_under_way 7.0" in text
 
 
 def test_a_projection_shows_its_position_and_its_lag() -> None:

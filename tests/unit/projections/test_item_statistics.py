@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.sample.datasets import MissingSamples, load_lsat7, load_responses
+from projections.item_analysis import statistics as item_statistics
 from projections.item_analysis.statistics import (
     ExamSums,
     ItemSums,
@@ -186,3 +187,20 @@ def test_sat12_has_its_published_reliability():
     data = load_responses(data_dir / "responses.csv", data_dir / "key.csv", missing=frozenset({"8"}))
     found = analyse(sums_of(right_or_wrong(data)))
     assert round(found.alpha, 4) == 0.7979
+
+
+def test_a_long_exam_costs_what_its_items_cost_and_no_more(monkeypatch):
+    """Nothing is summed over all items once more for every item."""
+
+    def added(items):
+        counts = []
+
+        def counting_sum(values, start):
+            counts.append(len(listed := list(values)))
+            return sum(listed, start)
+
+        monkeypatch.setattr(item_statistics, "sum", counting_sum, raising=False)
+        analyse(sums_of([[row % 2] * items for row in range(6)]))
+        return sum(counts)
+
+    assert added(400) == 10 * added(40)

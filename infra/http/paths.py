@@ -1,0 +1,15 @@
+"""Ids in paths, as the routes of both APIs declare them.
+
+Any text is taken here: what cannot be the id of anything is answered with 404, like what does not exist.
+"""
+
+from typing import Annotated
+
+from fastapi import Path
+
+from infra.http.text import EXAMPLE_UUID7
+
+ExamId = Annotated[str, Path(description="Id of the exam.", examples=[f"exam-{EXAMPLE_UUID7}"])]
+AttemptId = Annotated[str, Path(description="Id of the attempt.", examples=[f"attempt-{EXAMPLE_UUID7}"])]
+BankId = Annotated[str, Path(description="Id of the item bank.", examples=[f"item_bank-{EXAMPLE_UUID7}"])]
+ItemIdInPath = Annotated[str, Path(description="Id of the item.", examples=[f"item-{EXAMPLE_UUID7}"])]

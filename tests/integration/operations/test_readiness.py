@@ -1,0 +1,123 @@
+"""Readiness: what it says, to whom, and what asking costs."""
+
+import asyncio
+import json
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+
+from infra.observability.metrics import ProjectionMetrics, new_registry
+from infra.operations import Operations, operations_router
+from infra.postgres.roles import WRITER, role_conninfo
+from infra.readiness import ReadinessProbe
+from tests.support.postgres import ROLE_SECRET
+
+EMAIL = "minji@example.org"
+CHANGED = "UPDATE ops.schema_migrations SET sha256 = repeat('0', 64) WHERE version = 20"
+UNKNOWN = (
+    "INSERT INTO ops.schema_migrations (version, name, sha256) VALUES (9999, '9999_newer', repeat('0', 64))"
+)
+HALTED = (
+    "INSERT INTO ops.projections (name, version, position, status, error, failed_position)"
+    f" VALUES ('people', 1, 6, 'failed', 'refused: {EMAIL}', 7)"
+)
+
+
+@pytest.fixture
+def admin(database):
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def ask(database):
+    """Sends requests to the operations routes, many at once."""
+
+    def send(*paths, good_for_s=60.0, conninfo=None):
+        registry = new_registry()
+        probe = ReadinessProbe(
+            conninfo or role_conninfo(database, WRITER, ROLE_SECRET),
+            ProjectionMetrics.create(registry),
+            ready_lag=10,
+            good_for_s=good_for_s,
+        )
+        app = FastAPI()
+        app.state.operations = Operations(registry, probe)
+        app.include_router(operations_router())
+
+        async def all_at_once():
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await asyncio.gather(*(client.get(path) for path in paths))
+
+        return asyncio.run(all_at_once())
+
+    return send
+
+
+def test_a_migrated_database_is_ready(ask):
+    [answer] = ask("/readyz")
+    assert (answer.status_code, answer.json()["reasons"]) == (200, [])
+
+
+def test_many_who_ask_at_once_share_one_look_and_one_connection(ask, monkeypatch):
+    opened = []
+    connect = psycopg.connect
+    monkeypatch.setattr(
+        "infra.readiness.psycopg.connect", lambda *a, **k: opened.append(k) or connect(*a, **k)
+    )
+    answers = ask(*["/readyz"] * 50, *["/metrics"] * 10)
+    assert [answer.status_code for answer in answers] == [200] * 60
+    assert len(opened) == 1
+    assert opened[0]["connect_timeout"] <= 5
+
+
+def test_a_look_is_not_good_for_ever(database, admin):
+    async def story():
+        metrics = ProjectionMetrics.create(new_registry())
+        conninfo = role_conninfo(database, WRITER, ROLE_SECRET)
+        probe = ReadinessProbe(conninfo, metrics, ready_lag=10, good_for_s=0.0)
+        first = await probe()
+        admin.execute(CHANGED)
+        return first.status, (await probe()).status
+
+    assert asyncio.run(story()) == ("ready", "not_ready")
+
+
+@pytest.mark.parametrize("statement", [CHANGED, UNKNOWN])
+def test_migrations_of_another_release_make_it_not_ready_and_the_figures_go_on(ask, admin, statement):
+    admin.execute(statement)
+    ready, metrics = ask("/readyz", "/metrics")
+    assert (ready.status_code, ready.json()["status"]) == (503, "not_ready")
+    assert ready.json()["reasons"] == ["the database was not migrated by this release"]
+    assert ready.json()["database"] is True
+    assert metrics.status_code == 200
+
+
+def test_pending_migrations_are_named(ask, admin):
+    admin.execute("DELETE FROM ops.schema_migrations WHERE version >= 20")
+    [ready] = ask("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["reasons"] == ["migrations are pending"]
+    assert "0020_read_models" in ready.json()["pending_migrations"]
+
+
+def test_a_database_that_is_away_makes_it_not_ready_and_the_figures_go_on(ask):
+    ready, metrics = ask("/readyz", "/metrics", conninfo="host=127.0.0.1 port=1 dbname=x user=x")
+    assert (ready.status_code, ready.json()["reasons"]) == (503, ["the database cannot be reached"])
+    assert ready.json()["database"] is False
+    assert metrics.status_code == 200
+
+
+def test_a_halted_projection_is_told_with_its_place_and_without_its_error(ask, admin):
+    admin.execute(HALTED)
+    ready, metrics = ask("/readyz", "/metrics")
+    assert ready.status_code == 503
+    assert ready.json()["reasons"] == ["projection people has halted"]
+    assert ready.json()["projections"] == [
+        {"name": "people", "position": 6, "lag": 0, "halted": True, "failed_position": 7}
+    ]
+    assert EMAIL not in json.dumps(ready.json()) + metrics.text
+    assert 'megacity_projection_position{projection="people"} 6.0' in metrics.text
