@@ -3,12 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias, assert_never
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from commands.api.asking import Asked, AskedInAttempt
 from commands.api.bodies import UserId, WholeNumber, pointers_under, written
-from commands.api.exams import ExamId
 from commands.api.item_bodies import DecimalText, OptionId
 from commands.api.services import Services, WriteServices
 from commands.streams import Outcome
@@ -31,6 +30,7 @@ from domain.attempts.attempt import (
 )
 from domain.attempts.events import ResponseChanged, ResponseGiven, SubmittedBy
 from domain.items import responses
+from infra.http.paths import AttemptId, ExamId, ItemIdInPath
 from infra.http.principal import Principal, RoleGrant
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
@@ -40,13 +40,6 @@ router = APIRouter(prefix="/api/v1", tags=["attempts"], route_class=ApiRoute)
 
 ATTEMPT_TOKEN_MARGIN_S = 600
 LONGEST_ATTEMPT_TOKEN_TTL_S = 24 * 3600
-
-AttemptId = Annotated[
-    str, Path(description="Id of the attempt.", examples=["attempt-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
-]
-ItemIdInPath = Annotated[
-    str, Path(description="Id of the item.", examples=["item-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
-]
 
 
 class NewAttempt(RequestModel):

@@ -25,7 +25,6 @@ from infra.http.consistency import CONSISTENCY_TOKEN_HEADER, ConsistencyToken
 from infra.http.etags import ETAG_HEADER, etag
 from infra.http.text import SafeText, StreamId
 
-
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, assert_never
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from commands.api.asking import Asked, acting_organization
@@ -41,6 +41,7 @@ from domain.exams.exam import (
 )
 from infra.http.etags import ExpectedVersion
 from infra.http.guards import require_role
+from infra.http.paths import ExamId
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from infra.http.text import RequestModel
@@ -53,10 +54,6 @@ router = APIRouter(
     route_class=ApiRoute,
     dependencies=[Depends(require_role(*AUTHORS))],
 )
-
-ExamId = Annotated[
-    str, Path(description="Id of the exam.", examples=["exam-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
-]
 
 
 class PickBody(RequestModel):

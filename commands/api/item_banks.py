@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from commands.api.asking import Asked, acting_organization
@@ -22,6 +22,7 @@ from commands.write_items import (
 from domain.items.item import Written
 from infra.http.etags import ExpectedVersion
 from infra.http.guards import require_role
+from infra.http.paths import BankId, ItemIdInPath
 from infra.http.problem_types import UNSUPPORTED_MEDIA_TYPE
 from infra.http.problems import ProblemHttpException, problem_responses
 from infra.http.routing import ApiRoute
@@ -32,13 +33,6 @@ AUTHORS = ("teacher", "org_admin", "service")
 router = APIRouter(
     prefix="/api/v1", tags=["items"], route_class=ApiRoute, dependencies=[Depends(require_role(*AUTHORS))]
 )
-
-BankId = Annotated[
-    str, Path(description="Id of the item bank.", examples=["item_bank-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
-]
-ItemIdInPath = Annotated[
-    str, Path(description="Id of the item.", examples=["item-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"])
-]
 
 
 _IMPORT_EXAMPLE = {

@@ -46,6 +46,12 @@ def drop_sensitive(_logger: WrappedLogger, _method: str, line: EventDict) -> Eve
     return {key: without_sensitive(value) for key, value in line.items() if not is_sensitive(key)}
 
 
+def drop_color_message(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """A processor: the line without uvicorn's second, coloured text of the same message."""
+    line.pop("color_message", None)
+    return line
+
+
 def drop_details(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """A processor: the line without the rows that errors of the database quote."""
     return {key: value if key == "exception" else _without_details(value) for key, value in line.items()}
@@ -89,7 +95,12 @@ def _route_standard_logging(threshold: int, out: TextIO, *, as_json: bool) -> No
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_shared(), structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[
+                *_shared(),
+                structlog.stdlib.add_logger_name,
+                structlog.stdlib.ExtraAdder(),
+                drop_color_message,
+            ],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_rendering(as_json=as_json, colors=out.isatty()),

@@ -174,7 +174,7 @@ async def _registered(
         zone_id=zone_id,
         origin="bootstrap",
         # A student is one everywhere in the zone; who works for the organisation does so there alone.
-        roles=(GrantedRole(person.role, None if person.role == "student" else org_id),),
+        roles=(GrantedRole(person.role, org_id),),
         org_id=org_id,
     )
     try:

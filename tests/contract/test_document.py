@@ -144,6 +144,26 @@ def test_what_is_sent_is_closed_against_unknown_fields():
                     assert schema.get("additionalProperties") is False, schema["title"]
 
 
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_a_parameter_is_left_out_and_never_null(path, method, operation):
+    for parameter in operation.get("parameters", []):
+        assert {"type": "null"} not in parameter["schema"].get("anyOf", []), f"{method} {path}"
+
+
+def test_numbers_that_are_sent_have_bounds_that_are_told():
+    seen = 0
+    for operation in BY_ID.values():
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            for schema in _objects_in(content["schema"]):
+                for name, field in schema["properties"].items():
+                    for kind in (field, *field.get("anyOf", [])):
+                        if kind.get("type") in {"integer", "number"}:
+                            seen += 1
+                            assert kind.keys() & {"minimum", "exclusiveMinimum"}, name
+                            assert kind.keys() & {"maximum", "exclusiveMaximum"}, name
+    assert seen >= 10
+
+
 def test_examples_fit_their_schemas():
     for name, schema in DOCUMENT["components"]["schemas"].items():
         for field, described in schema.get("properties", {}).items():
