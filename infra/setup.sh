@@ -66,6 +66,8 @@ find_uv() {
         echo "setup: no uv on PATH; installing one into var/tools" >&2
         rm -rf "$own"
         mkdir -p "$PWD/var/tools"
+        # pip asks `rustc` for its version; where that is rustup's, it would leave a settings file at home.
+        export RUSTUP_HOME="$PWD/var/tools/rustup"
         if "$python" -c 'import venv, ensurepip' >/dev/null 2>&1; then
             "$python" -m venv "$own" >&2
             "$own/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.6,<1' >&2

@@ -95,14 +95,16 @@ class AnAttempt(RuleBasedStateMachine):
         try:
             # Every story that went well so far ends with a result.
             if sys.exception() is None and self.length:
+                self.let_pass(LIMIT_S + GRACE_S + 1 if self.dawdling else 0)
                 self.submits(0)
                 self.check_the_result()
         finally:
             self.runner.close()
 
-    @initialize(limited=st.booleans(), patience=st.integers(0, 25), process=processes)
-    def begin(self, limited: bool, patience: int, process: int) -> None:
+    @initialize(limited=st.booleans(), dawdling=st.booleans(), patience=st.integers(0, 25), process=processes)
+    def begin(self, limited: bool, dawdling: bool, patience: int, process: int) -> None:
         self.limited = limited
+        self.dawdling = dawdling
         # Answers before anybody hands in: an attempt that is over at once shows little.
         self.patience = patience
         self.world.given_user()
@@ -155,8 +157,7 @@ class AnAttempt(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0, 1, 5, 60, 300, 600]))
     def time_passes(self, seconds: int) -> None:
-        self.now_s += seconds
-        self.world.clock.advance(seconds=seconds)
+        self.let_pass(seconds)
 
     @precondition(lambda self: self.patience <= 0)
     @rule(process=processes)
@@ -238,6 +239,10 @@ class AnAttempt(RuleBasedStateMachine):
 
     def time_is_up(self) -> bool:
         return self.limited and self.now_s > LIMIT_S + GRACE_S
+
+    def let_pass(self, seconds: int) -> None:
+        self.now_s += seconds
+        self.world.clock.advance(seconds=seconds)
 
     def hands_in(self, by: str) -> None:
         if self.handed_in_by is None:
