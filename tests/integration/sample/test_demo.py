@@ -22,8 +22,7 @@ def test_everybody_of_the_demo_can_sign_in_and_is_who_they_should_be(api, demo):
     for person in demo.people:
         claims = api.services.token_verifier.verify(signed_in(api, person))
         assert claims.subject_id == person.user_id
-        org_id = None if person.role == "student" else demo.org_id
-        assert [(grant.role, grant.org_id) for grant in claims.roles] == [(person.role, org_id)]
+        assert [(grant.role, grant.org_id) for grant in claims.roles] == [(person.role, demo.org_id)]
 
 
 def test_the_client_signs_in_as_a_service_of_the_organisation(api, demo):
