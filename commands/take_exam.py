@@ -71,6 +71,10 @@ async def start_attempt(write: WriteSide, context: CommandContext, command: Star
     for ordinal in range(1, blueprint.attempts_allowed + 1):
         attempt_id = await _claimed(write, command, ordinal)
         running = await write.streams.read(ATTEMPT, attempt_id)
+        done = await write.streams.done_before(context, ATTEMPT, attempt_id)
+        if done is not None:
+            # The same request once more: it has started this attempt, whatever became of it since.
+            return done
         if isinstance(running.state, InProgress):
             if not is_closed and not running.state.is_time_up(write.clock()):
                 return Outcome(attempt_id, running.state, running.version, running.owner, ())

@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from commands.api.bodies import JsonBool, Number, WholeNumber
-from domain.items.content import DECIMAL_PATTERN, ItemContent
+from domain.items.content import DECIMAL_PATTERN, MAX_POINTS, ItemContent
 from domain.languages import Language
 from infra.http.text import RequestModel, SafeText
 
@@ -50,7 +50,7 @@ class ParametersBody(RequestModel):
 class _ItemBody(RequestModel):
     content_area: Annotated[str, SafeText(1, 100)] = Field(examples=["mathematics"])
     stem: Stem = Field(examples=[{"ko": "3 + 4는?", "en": "What is 3 + 4?"}])
-    points: Annotated[int, WholeNumber(1, 1000)] = 1
+    points: Annotated[int, WholeNumber(1, MAX_POINTS)] = 1
     explanation: Stem | None = None
     irt: ParametersBody | None = None
 

@@ -1,5 +1,6 @@
 """An exam: draft, then published, then closed."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
@@ -182,29 +183,33 @@ def deadline(blueprint: Blueprint, started_at: datetime) -> datetime | None:
 
 def refuse_unusable(blueprint: Blueprint) -> None:
     """Raises `UnusableBlueprint` with every fault there is."""
-    faults: list[dict[str, str]] = []
+    faults = [*_faults_in_form(blueprint), *_faults_in_rules(blueprint)]
+    if faults:
+        raise UnusableBlueprint(
+            errors=[{"pointer": pointer, "code": code, "detail": detail} for pointer, code, detail in faults]
+        )
 
-    def fault(pointer: str, code: str, detail: str) -> None:
-        faults.append({"pointer": pointer, "code": code, "detail": detail})
 
+def _faults_in_form(blueprint: Blueprint) -> Iterator[tuple[str, str, str]]:
     if not blueprint.title:
-        fault("/title", "no-language", "The title needs a text in at least one language.")
+        yield "/title", "no-language", "The title needs a text in at least one language."
+    for language, words in blueprint.title.items():
+        if not words.strip():
+            yield f"/title/{language}", "empty-text", "The text is empty."
     if not 1 <= len(blueprint.items) <= MAX_ITEMS:
-        fault("/items", "number-of-items", f"An exam has 1 to {MAX_ITEMS} items.")
+        yield "/items", "number-of-items", f"An exam has 1 to {MAX_ITEMS} items."
     seen: set[str] = set()
     for index, item in enumerate(blueprint.items):
         if item.item_id in seen:
-            fault(f"/items/{index}", "duplicate-item", "This item is on the form already.")
+            yield f"/items/{index}", "duplicate-item", "This item is on the form already."
         seen.add(item.item_id)
+
+
+def _faults_in_rules(blueprint: Blueprint) -> Iterator[tuple[str, str, str]]:
     if blueprint.time_limit_s is not None and not 1 <= blueprint.time_limit_s <= MAX_TIME_LIMIT_S:
-        fault("/time_limit_s", "time-limit", f"The time limit is 1 to {MAX_TIME_LIMIT_S} seconds.")
+        yield "/time_limit_s", "time-limit", f"The time limit is 1 to {MAX_TIME_LIMIT_S} seconds."
     if not 1 <= blueprint.attempts_allowed <= MAX_ATTEMPTS:
-        fault("/attempts_allowed", "attempts-allowed", f"Allow 1 to {MAX_ATTEMPTS} attempts.")
-    if (
-        blueprint.opens_at is not None
-        and blueprint.closes_at is not None
-        and blueprint.opens_at >= blueprint.closes_at
-    ):
-        fault("/closes_at", "empty-window", "The window closes before it opens.")
-    if faults:
-        raise UnusableBlueprint(errors=faults)
+        yield "/attempts_allowed", "attempts-allowed", f"Allow 1 to {MAX_ATTEMPTS} attempts."
+    opens_at, closes_at = blueprint.opens_at, blueprint.closes_at
+    if opens_at is not None and closes_at is not None and opens_at >= closes_at:
+        yield "/closes_at", "empty-window", "The window closes before it opens."

@@ -14,6 +14,7 @@ DECIMAL_PATTERN = r"[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?"
 _DECIMAL = re.compile(DECIMAL_PATTERN)
 
 MAX_OPTIONS = 20
+MAX_POINTS = 1000
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -93,7 +94,19 @@ def is_decimal(text: str) -> bool:
 
 def faults_in(content: ItemContent) -> list[ContentFault]:
     """Everything that makes the content unusable, not the first thing alone."""
-    return [*_faults_in_texts(content), *_faults_in_kind(content), *_faults_in_parameters(content.irt)]
+    return [
+        *_faults_in_frame(content),
+        *_faults_in_texts(content),
+        *_faults_in_kind(content),
+        *_faults_in_parameters(content.irt),
+    ]
+
+
+def _faults_in_frame(content: ItemContent) -> Iterator[ContentFault]:
+    if not content.content_area.strip():
+        yield ContentFault("/content_area", "no-content-area", "Name the content area.")
+    if not 1 <= content.points <= MAX_POINTS:
+        yield ContentFault("/points", "points", f"An item is worth 1 to {MAX_POINTS} points.")
 
 
 def _faults_in_texts(content: ItemContent) -> Iterator[ContentFault]:

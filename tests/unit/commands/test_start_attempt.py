@@ -95,6 +95,18 @@ async def test_32_starts_at_once_start_one_attempt(world, processes, attempts_al
     assert all(isinstance(outcome.state, InProgress) for outcome in outcomes)
 
 
+async def test_the_same_request_again_starts_no_other_attempt_even_after_the_first_was_handed_in(world):
+    world.given_exam(attempts_allowed=3)
+    request = world.asked_by(STUDENT, repeatable=True)
+    started = await start(world, context=request)
+    await submit_attempt(world.write, world.student(), started.stream_id)
+
+    again = await start(world, context=request)
+
+    assert again.stream_id == started.stream_id
+    assert len(world.log.streams("attempt")) == 1
+
+
 async def test_every_examinee_has_attempts_of_their_own(world):
     world.given_exam()
 

@@ -199,6 +199,7 @@ def items(number):
 
 FAULTY = [
     (blueprint(title={}), [("/title", "no-language")]),
+    (blueprint(title={"ko": "시험", "en": " "}), [("/title/en", "empty-text")]),
     (blueprint(items=()), [("/items", "number-of-items")]),
     (blueprint(items=items(MAX_ITEMS + 1)), [("/items", "number-of-items")]),
     (

@@ -23,6 +23,9 @@ def faults(content):
 
 
 FAULTY = [
+    (short_text(content_area=" "), [("/content_area", "no-content-area")]),
+    (short_text(points=0), [("/points", "points")]),
+    (short_text(points=1001), [("/points", "points")]),
     (short_text(stem={}), [("/stem", "no-language")]),
     (short_text(stem={"ko": " \u3000\n"}), [("/stem/ko", "empty-text")]),
     (short_text(stem={"ko": "수도는?", "fr": "?"}), [("/stem/fr", "unknown-language")]),
