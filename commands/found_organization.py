@@ -1,4 +1,4 @@
-"""Found an organisation and let its programs in. Only the bootstrap command orders this so far."""
+"""Found an organisation and let its programs in. Only the demo set-up orders this so far."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Claims and credentials in PostgreSQL."""
+"""Claims in PostgreSQL: the table `ops.claims`."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where objects are built and put together. Nothing else builds any."""
+"""Where the services, projections and applications of a process are built and put together."""
 
 import hashlib
 import hmac
@@ -231,7 +231,7 @@ async def open_services(
 
 @asynccontextmanager
 async def open_write_side(settings: Settings, database: Database) -> AsyncIterator[WriteSide]:
-    """The write side alone, for bootstrap commands."""
+    """The write side alone, for the demo set-up."""
     async with open_services(settings, database, new_registry()) as services:
         yield services.write
 

@@ -45,7 +45,8 @@ LONGEST_ATTEMPT_TOKEN_TTL_S = 24 * 3600
 class NewAttempt(RequestModel):
     examinee_id: UserId | None = Field(
         default=None,
-        description="Oneself where it is left out; staff of the exam's organisation may name others.",
+        description="Oneself where it is left out; a service of the exam's organisation may "
+        "name one of its examinees.",
     )
 
 

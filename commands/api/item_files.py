@@ -2,8 +2,8 @@
 
 CSV columns: `code kind content_area points key` and, where the kind needs them, `tolerance`,
 `case_sensitive`, texts as `stem_ko stem_en …`, `explanation_ko …`, options as `option_1_ko option_1_en
-option_2_ko …` (the number is the option's id), parameters as `a b c d`. Several keyed options or
-accepted answers are separated by `|`. UTF-8, with or without a byte order mark.
+option_2_ko …` (what stands after `option_` is the option's id), parameters as `a b c d`. Several keyed
+options or accepted answers are separated by `|`. UTF-8, with or without a byte order mark.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""An attempt: in progress, then scored. What is refused, and why."""
+"""An attempt: in progress, then submitted, then scored. What is refused, and why."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

@@ -46,7 +46,7 @@ UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     415,
     "The body has the wrong media type",
-    "The route reads `application/json` and was sent something else.",
+    "The route does not read what the `Content-Type` names; `accepted` lists what it reads.",
 )
 INVALID_REQUEST = ProblemType(
     "invalid-request",
