@@ -1,5 +1,7 @@
 """`megacity serve`: one process in one role, against a database that is there."""
 
+import signal
+from types import FrameType
 from typing import Annotated
 
 import structlog
@@ -23,6 +25,7 @@ def command(
     """Run one role, or all of them, against a database that is already there."""
     settings = load_settings()
     configure_logging(settings.log.level, settings.log.format)
+    signal.signal(signal.SIGTERM, _end_in_order)
     # Into the log, which may be read by a machine, like everything else that this process has to say.
     tell = structlog.get_logger("serve").info
     with open_database(settings, tell) as database:
@@ -48,3 +51,13 @@ def command(
             ) from error
     if not served:
         raise CommandError("The server could not start; the log above says why.", exit_code=1)
+
+
+def _end_in_order(number: int, frame: FrameType | None) -> None:
+    """Ends by way of every `finally`.
+
+    Uvicorn stops gracefully and then raises the signal anew, which by itself would end the process on the
+    spot: an embedded database that this process started would be left running.
+    """
+    del number, frame
+    raise SystemExit
