@@ -39,8 +39,3 @@ def category_of(text: str) -> str | None:
     """The category that a stream id begins with, or None where `text` is no stream id."""
     match = _STREAM_ID.fullmatch(text)
     return match[1] if match is not None and match[1] in CATEGORIES else None
-
-
-def pattern_of(category: Category) -> str:
-    """A regular expression that the ids of one category match, and nothing else does."""
-    return f"^{category}-{UUID7_PATTERN}$"

@@ -1,10 +1,8 @@
 """Stream ids, and texts in several languages."""
 
-import re
-
 import pytest
 
-from domain.identifiers import CATEGORIES, category_of, pattern_of, stream_id
+from domain.identifiers import CATEGORIES, category_of, stream_id
 from domain.languages import in_language
 from tests.support.exam_parts import uuid7
 
@@ -15,7 +13,6 @@ def test_a_stream_id_names_its_category(category):
 
     assert made == f"{category}-{uuid7(1)}"
     assert category_of(made) == category
-    assert re.search(pattern_of(category), made)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +35,6 @@ def test_a_stream_id_names_its_category(category):
 )
 def test_nothing_else_is_a_stream_id(text):
     assert category_of(text) is None
-    assert not re.fullmatch(pattern_of("user"), text)
 
 
 def test_no_stream_id_is_made_of_wrong_parts():
