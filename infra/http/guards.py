@@ -18,7 +18,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from infra.http.errors import AttemptTokenOnly, RoleRequired, Unauthenticated
+from infra.http.errors import AttemptTokenOnly, InvalidToken, RoleRequired, Unauthenticated
 from infra.http.principal import Principal
 from infra.http.services import HttpServices, Services
 
@@ -82,6 +82,18 @@ async def attempt_access(request: Request, principal: TokenHolder) -> Principal:
 
 
 AttemptPrincipal = Annotated[Principal, Depends(attempt_access)]
+
+
+def attempt_principal_of(request: Request, services: HttpServices) -> Principal | None:
+    """Whom `AttemptPrincipal` lets in, outside of a route's dependencies; None for everybody else."""
+    try:
+        principal = principal_of(request, services)
+    except InvalidToken:
+        return None
+    if principal is None or principal.attempt_id not in {None, request.path_params["attempt_id"]}:
+        return None
+    structlog.contextvars.bind_contextvars(subject_id=principal.subject_id)
+    return principal
 
 
 async def public() -> None:

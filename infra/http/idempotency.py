@@ -51,6 +51,11 @@ async def command_id(
     ] = None,
 ) -> str:
     """Id of the command that this request is: allotted to its key, or new."""
+    return command_id_of(request)
+
+
+def command_id_of(request: Request) -> str:
+    """As `command_id`, outside of a route's dependencies."""
     allotted: str | None = getattr(request.state, "command_id", None)
     if allotted is not None:
         return allotted
