@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # Stages run one after the other, whatever -j says: a failing lint should be read before the tests start.
 .NOTPARALLEL:
-.PHONY: help setup run test lint format typecheck pytest unit integration contract e2e architecture soak bench openapi lock clean
+.PHONY: help setup run test lint format typecheck pytest unit integration contract e2e architecture soak bench openapi contracts lock clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -58,7 +58,7 @@ e2e: setup ## the real process: started, used over HTTP, killed
 architecture: setup ## import rules and house rules
 	$(call tier,tests/architecture)
 
-soak: setup ## hours of load; not part of `make test`
+soak: setup ## hours of faults and planted bugs; MEGACITY_SOAK_SCALE=0.1 is a tenth; not part of `make test`
 	$(call tier,tests/soak)
 
 bench: setup ## all benchmarks
@@ -69,6 +69,9 @@ bench-%: setup ## one benchmark: bench-append runs tests/benchmarks/test_append.
 
 openapi: setup ## write the OpenAPI snapshot anew
 	$(BIN)/python -m infra.cli.openapi
+
+contracts: setup ## write the JSON Schemas of the events anew; refuses what would break consumers
+	$(BIN)/python -m infra.cli.contracts
 
 lock: ## resolve pyproject.toml into uv.lock anew
 	@sh infra/setup.sh uv lock

@@ -5,6 +5,7 @@ from domain.attempts import attempt
 from domain.exams import exam
 from domain.items import item
 from domain.organizations import organization
+from domain.system import projection_control
 from domain.users import account
 
 USER: StreamKind[account.Account] = StreamKind("user", account.Unregistered(), account.evolve)
@@ -14,4 +15,16 @@ ORGANIZATION: StreamKind[organization.Organization] = StreamKind(
 ITEM_BANK: StreamKind[item.BankState] = StreamKind("item_bank", item.NoBank(), item.evolve_bank)
 ITEM: StreamKind[item.ItemState] = StreamKind("item", item.Unwritten(), item.evolve_item)
 EXAM: StreamKind[exam.Exam] = StreamKind("exam", exam.Nothing(), exam.evolve)
-ATTEMPT: StreamKind[attempt.Attempt] = StreamKind("attempt", attempt.NotStarted(), attempt.evolve)
+ATTEMPT: StreamKind[attempt.Attempt] = StreamKind(
+    "attempt",
+    attempt.NotStarted(),
+    attempt.evolve,
+    states=(attempt.InProgress, attempt.Submitted, attempt.Scored),
+    person=attempt.examinee_of,
+)
+SYSTEM: StreamKind[projection_control.ControlledProjection] = StreamKind(
+    "system",
+    projection_control.ControlledProjection(),
+    projection_control.evolve,
+    states=(projection_control.ControlledProjection,),
+)

@@ -43,12 +43,16 @@ class StreamAppend(msgspec.Struct, frozen=True):
 class EventLog(Protocol):
     """The streams of events. Which store keeps them is nobody's business but `infra`'s."""
 
-    async def load(self, stream_id: StreamId, after_version: int = 0) -> Sequence[RecordedEvent]:
-        """The events of one stream in order; none where there is no such stream."""
+    async def load(
+        self, stream_id: StreamId, after_version: int = 0, limit: int | None = None
+    ) -> Sequence[RecordedEvent]:
+        """The events of one stream in order, or so many of them; none where there is no such stream."""
         ...
 
     async def append(self, appends: Sequence[StreamAppend]) -> None:
         """Makes all the appends durable together, or none of them.
+
+        An append without events asks for nothing, whatever version it expects.
 
         Raises `VersionConflict` where a stream has moved on, and `Unavailable` where the store has
         more waiting than it will hold.

@@ -8,7 +8,7 @@ stream was read again from there.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -24,13 +24,22 @@ S = TypeVar("S")
 
 MAX_TRIES = 20
 
+SNAPSHOT_EVERY = 100
+"""Events of a stream between two snapshots: more than most streams ever have."""
+
 
 class StreamKind(msgspec.Struct, Generic[S], frozen=True):
-    """How a kind of stream is folded: the state before the first event, and one more event."""
+    """How a kind of stream is folded: the state before the first event, and one more event.
+
+    Kinds whose streams grow long name the classes that their state can be of, so that snapshots can be
+    kept, and the person whom a state describes, for whom its snapshot is sealed.
+    """
 
     name: str
     initial: S
     evolve: Callable[[S, Event], S]
+    states: tuple[type, ...] = ()
+    person: Callable[[S], StreamId] | None = None
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -62,11 +71,37 @@ class Outcome(msgspec.Struct, Generic[S], frozen=True):
     events: tuple[Event, ...]
 
 
+class Snapshots(Protocol):
+    """States of long streams, kept so that loading need not fold them from the beginning.
+
+    Any may be missing at any time. One that was made by other code than this is not shown.
+    """
+
+    async def load(self, kind: StreamKind[S], stream_id: StreamId) -> Loaded[S] | None:
+        """The newest one; None where there is none that can be used or had now."""
+        ...
+
+    def keep(self, kind: StreamKind[S], stream_id: StreamId, loaded: Loaded[S]) -> None:
+        """Keeps it, soon or never: nobody waits for that."""
+        ...
+
+
 class Streams:
     """The write side's way to the event log."""
 
-    def __init__(self, log: EventLog, clock: Clock, new_id: NewId, cache_size: int = 10_000) -> None:
+    def __init__(  # noqa: PLR0913 - the ports and two limits
+        self,
+        log: EventLog,
+        clock: Clock,
+        new_id: NewId,
+        cache_size: int = 10_000,
+        *,
+        snapshots: Snapshots | None = None,
+        snapshot_every: int = SNAPSHOT_EVERY,
+    ) -> None:
         self._log = log
+        self._snapshots = snapshots
+        self._snapshot_every = snapshot_every
         self._clock = clock
         self._new_id = new_id
         self._cache: OrderedDict[StreamId, Loaded[object]] = OrderedDict()
@@ -197,12 +232,43 @@ class Streams:
         return Outcome(stream_id, loaded.state, loaded.version, loaded.owner, made)
 
     async def _refresh(self, kind: StreamKind[S], stream_id: StreamId, known: Loaded[S] | None) -> Loaded[S]:
-        known = known or Loaded(kind.initial, 0, NOBODY)
+        before = known or Loaded(kind.initial, 0, NOBODY)
         if category_of(stream_id) != kind.name:
-            return known  # an id of something else names nothing of this kind
-        loaded = self._fold(kind, known, await self._log.load(stream_id, known.version))
+            return before  # an id of something else names nothing of this kind
+        if known is None and self._snapshots is not None and kind.states:
+            before, loaded = await self._from_snapshot(kind, stream_id, self._snapshots)
+        else:
+            loaded = self._fold(kind, before, await self._log.load(stream_id, before.version))
         self._keep(stream_id, loaded)
+        self._snapshot(kind, stream_id, before, loaded)
         return loaded
+
+    async def _from_snapshot(
+        self, kind: StreamKind[S], stream_id: StreamId, snapshots: Snapshots
+    ) -> tuple[Loaded[S], Loaded[S]]:
+        """What was not folded here, and the state now.
+
+        Most streams are short, and cost no more than without snapshots: one is looked for only where the
+        first events turn out not to be all.
+        """
+        nothing = Loaded(kind.initial, 0, NOBODY)
+        begun = self._fold(kind, nothing, await self._log.load(stream_id, 0, self._snapshot_every))
+        if begun.version < self._snapshot_every:
+            return nothing, begun
+        found = await snapshots.load(kind, stream_id)
+        if found is None or found.version < begun.version:
+            found = None
+        start = found or begun
+        loaded = self._fold(kind, start, await self._log.load(stream_id, start.version))
+        return found or nothing, loaded
+
+    def _snapshot(
+        self, kind: StreamKind[S], stream_id: StreamId, before: Loaded[S], after: Loaded[S]
+    ) -> None:
+        """Keeps a state now and then: where the stream has grown past a multiple of `snapshot_every`."""
+        every = self._snapshot_every
+        if self._snapshots is not None and kind.states and before.version // every < after.version // every:
+            self._snapshots.keep(kind, stream_id, after)
 
     def _fold(self, kind: StreamKind[S], known: Loaded[S], recorded: Sequence[RecordedEvent]) -> Loaded[S]:
         state, version, owner = known.state, known.version, known.owner
@@ -229,6 +295,7 @@ class Streams:
         )
         after = Loaded(state, before.version + len(events), owner)
         self._keep(stream_id, after)
+        self._snapshot(kind, stream_id, before, after)
         return Outcome(stream_id, after.state, after.version, owner, events)
 
     def _cached(self, kind: StreamKind[S], stream_id: StreamId) -> Loaded[S] | None:

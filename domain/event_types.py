@@ -11,6 +11,14 @@ from domain.events import Event, EventRegistry
 from domain.exams.events import ExamClosed, ExamDrafted, ExamPublished, ResultsReleased
 from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
 from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.system.events import (
+    PoisonEventRetried,
+    PoisonEventSetAside,
+    PoisonEventSkipped,
+    ProjectionPaused,
+    ProjectionRebuilt,
+    ProjectionResumed,
+)
 from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
@@ -24,7 +32,13 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ItemCreated,
     ItemRevised,
     OrganizationFounded,
+    PoisonEventRetried,
+    PoisonEventSetAside,
+    PoisonEventSkipped,
     ProfileChanged,
+    ProjectionPaused,
+    ProjectionRebuilt,
+    ProjectionResumed,
     ResponseChanged,
     ResponseGiven,
     ResultsReleased,

@@ -9,10 +9,12 @@ from contextlib import (
     ExitStack,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
 )
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from random import Random
 from typing import Any
 
 import psycopg
@@ -37,27 +39,42 @@ from infra.auth.tokens import TokenIssuer, TokenVerifier
 from infra.claims import Pool, PostgresClaims
 from infra.database import RECONNECT_TIMEOUT_S, Database, open_database
 from infra.due_work import ReadModelDueWork
+from infra.event_store.append_log import PostgresEventLog
 from infra.event_store.codec import EventCodec, PlainPersonalCodec
-from infra.event_store.library import EventLogApplication, library_environment
-from infra.event_store.library_feed import LibraryEventFeed
-from infra.event_store.log import LibraryEventLog
+from infra.event_store.feed import EventFeed
+from infra.event_store.log_feed import LogFeed
+from infra.event_store.snapshots import PostgresSnapshots
 from infra.http.body_limit import BodyLimits
 from infra.http.idempotency_store import IdempotencyStore
 from infra.http.metrics import HttpMetrics
 from infra.http.middleware import install_middleware
 from infra.http.openapi import install_openapi
 from infra.http.problems import install_problem_handlers
+from infra.kafka.port import MAX_MESSAGE_BYTES, Kafka, KafkaNotNamed
+from infra.kafka.publishing import Layout
+from infra.kafka.relay import Relay
+from infra.observability.checker_metrics import CheckerMetrics
 from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, new_registry
+from infra.observability.relay_metrics import RelayMetrics
+from infra.observability.sequencer_metrics import SequencerMetrics
+from infra.observability.traced_commands import TracedStreams
+from infra.observability.traced_requests import TracedRequests
+from infra.observability.tracing import Tracing, open_tracing
 from infra.operations import API_DESCRIPTION, API_VERSION, Operations, operations_router
 from infra.postgres.roles import PROJECTOR, READER, WRITER, with_options
-from infra.projections.runner import ProjectionRunner
+from infra.projections.checker import Checker
+from infra.projections.orders import ProjectionOrders
+from infra.projections.runner import ProjectionRunner, no_span
 from infra.read_store import ReadStore
 from infra.readiness import ReadinessProbe
 from infra.secrets_files import read_or_create_secret
+from infra.sequencer.sequencer import Sequencer
 from infra.server import (
     Background,
     Role,
     follow_deadlines,
+    follow_projections,
+    keep_checking,
     listening_socket,
     run_server,
     sweep_expired,
@@ -65,6 +82,7 @@ from infra.server import (
 )
 from infra.settings import Settings
 from projections.attempts.projection import AttemptsProjection
+from projections.audit.projection import AuditProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
@@ -87,7 +105,13 @@ def keyed_hash(key: bytes) -> KeyedHash:
 
 
 def all_projections() -> list[Projection]:
-    return [PeopleProjection(), CatalogueProjection(), AttemptsProjection(), ItemAnalysisProjection()]
+    return [
+        PeopleProjection(),
+        CatalogueProjection(),
+        AttemptsProjection(),
+        ItemAnalysisProjection(),
+        AuditProjection(),
+    ]
 
 
 def event_codec() -> EventCodec:
@@ -100,7 +124,7 @@ class System:
 
     settings: Settings
     database: Database
-    feed: LibraryEventFeed
+    feed: LogFeed
     projections: Sequence[Projection]
 
     def conninfo(self, role: str) -> str:
@@ -108,11 +132,9 @@ class System:
 
 
 @contextmanager
-def open_feed(database: Database) -> Iterator[LibraryEventFeed]:
-    codec = event_codec()
-    conninfo = database.conninfo(PROJECTOR)
-    with EventLogApplication(library_environment(conninfo, pool_size=2), codec) as application:
-        yield LibraryEventFeed(application, codec, conninfo)
+def open_feed(database: Database) -> Iterator[LogFeed]:
+    with LogFeed(database.conninfo(PROJECTOR), event_codec()) as feed:
+        yield feed
 
 
 @contextmanager
@@ -157,7 +179,11 @@ def async_pool(conninfo: str, max_size: int) -> Pool:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, database: Database, registry: CollectorRegistry, clock: Clock = now
+    settings: Settings,
+    database: Database,
+    registry: CollectorRegistry,
+    clock: Clock = now,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[ApiServices]:
     """The services of both APIs, with their pools open."""
     async with AsyncExitStack() as stack:
@@ -167,24 +193,29 @@ async def open_services(
         for pool in (writer_pool, projector_pool, read_store):
             await stack.enter_async_context(pool)
         codec = event_codec()
-        application = stack.enter_context(
-            EventLogApplication(
-                library_environment(database.conninfo(WRITER), settings.event_store.pool_size), codec
+        log = await stack.enter_async_context(
+            PostgresEventLog(
+                database.conninfo(WRITER),
+                codec,
+                EventStoreMetrics.create(registry),
+                queue_limit=settings.event_store.queue_limit,
+                queue_limit_bytes=settings.event_store.queue_limit_bytes,
+                readers=settings.event_store.readers,
             )
         )
-        log = LibraryEventLog(
-            application,
-            EventStoreMetrics.create(registry),
-            threads=settings.event_store.pool_size,
-            queue_limit=settings.event_store.queue_limit,
-        )
-        stack.callback(log.close)
         hasher = PasswordHasher(
             max_parallel=settings.auth.password_hashes_in_parallel,
             max_waiting=settings.auth.password_hashes_waiting,
         )
         stack.callback(hasher.close)
-        streams = Streams(log, clock, new_id)
+        snapshots = await stack.enter_async_context(
+            PostgresSnapshots(database.conninfo(WRITER), PlainPersonalCodec())
+        )
+        streams = (
+            Streams(log, clock, new_id, snapshots=snapshots)
+            if tracing is None
+            else TracedStreams(tracing, log, clock, new_id, snapshots=snapshots)
+        )
         email_hash_key = read_or_create_secret(settings.auth.email_hash_key_file)
         refresh_secret = read_or_create_secret(settings.auth.refresh_secret_file)
         signing_key = load_or_create_signing_key(settings.auth.signing_key_file)
@@ -237,9 +268,14 @@ async def open_write_side(settings: Settings, database: Database) -> AsyncIterat
 
 
 def projection_runners(
-    settings: Settings, database: Database, feed: LibraryEventFeed, metrics: ProjectionMetrics
+    settings: Settings,
+    database: Database,
+    feed: EventFeed,
+    metrics: ProjectionMetrics,
+    tracing: Tracing | None = None,
 ) -> list[ProjectionRunner]:
     """One runner for each projection, not started."""
+    around = no_span if tracing is None else tracing.page
     conninfo = with_options(database.conninfo(PROJECTOR), "-c synchronous_commit=off")
 
     def connect() -> psycopg.Connection[dict[str, Any]]:
@@ -256,9 +292,82 @@ def projection_runners(
             poll_interval_s=settings.projections.poll_interval_s,
             gather_s=settings.projections.gather_s,
             metrics=metrics,
+            around=around,
         )
         for projection in all_projections()
     ]
+
+
+def projection_orders(database: Database, feed: EventFeed) -> ProjectionOrders:
+    """Carries out what operators order of projections."""
+    conninfo = database.conninfo(PROJECTOR)
+    return ProjectionOrders(
+        lambda: psycopg.connect(conninfo, autocommit=True, row_factory=dict_row),
+        feed,
+        event_codec(),
+        all_projections(),
+    )
+
+
+def checker(database: Database, metrics: CheckerMetrics | None = None) -> Checker:
+    """Holds samples of the read models against the log."""
+    conninfo = database.conninfo(PROJECTOR)
+    return Checker(
+        lambda: psycopg.connect(conninfo, autocommit=True, row_factory=dict_row),
+        event_codec(),
+        all_projections(),
+        random=Random(),  # noqa: S311 - which streams are looked at is no secret
+        metrics=metrics,
+    )
+
+
+def sequencer(settings: Settings, database: Database, metrics: SequencerMetrics) -> Sequencer:
+    """Not started. Any number may run: one leads."""
+    return Sequencer(
+        database.conninfo(WRITER),
+        busy_interval_s=settings.sequencer.busy_interval_s,
+        idle_interval_s=settings.sequencer.idle_interval_s,
+        lease_s=settings.sequencer.lease_s,
+        metrics=metrics,
+    )
+
+
+def kafka_clients(settings: Settings) -> Kafka:
+    """Clients of the Kafka that the settings name. Raises `KafkaNotNamed`."""
+    from infra.kafka.python_client import PythonKafka
+
+    given = settings.kafka
+    if given.bootstrap_servers is None:
+        raise KafkaNotNamed
+    security: dict[str, Any] = {"security_protocol": given.security_protocol}
+    if given.ca_file is not None:
+        security["ssl_cafile"] = str(given.ca_file)
+    if given.sasl_mechanism is not None:
+        security["sasl_mechanism"] = given.sasl_mechanism
+        security["sasl_plain_username"] = given.username
+        security["sasl_plain_password"] = given.password.get_secret_value() if given.password else None
+    return PythonKafka(
+        bootstrap_servers=given.bootstrap_servers,
+        security=security,
+        compression=None if given.compression == "none" else given.compression,
+    )
+
+
+def relay(settings: Settings, database: Database, metrics: RelayMetrics) -> Relay:
+    """Not started. Any number may run: one leads. Raises `KafkaNotNamed`."""
+    given = settings.kafka
+    keeps_ms = -1 if given.retention_days is None else given.retention_days * 24 * 3600 * 1000
+    return Relay(
+        database.conninfo(PROJECTOR),
+        kafka_clients(settings),
+        metrics=metrics,
+        layout=Layout(
+            prefix=given.topic_prefix,
+            partitions=given.partitions,
+            replication_factor=given.replication_factor or -1,
+            config={"retention.ms": str(keeps_ms), "max.message.bytes": str(MAX_MESSAGE_BYTES)},
+        ),
+    )
 
 
 def serve_role(  # noqa: PLR0913 - what one process is told, all but three by name
@@ -273,7 +382,8 @@ def serve_role(  # noqa: PLR0913 - what one process is told, all but three by na
 ) -> bool:
     """Serves a role until a signal ends it; False where it could not start. Raises `PortTaken`.
 
-    Roles that answer no API requests still answer `/healthz`, `/readyz` and `/metrics`.
+    Roles that answer no API requests still answer `/healthz`, `/readyz` and `/metrics`. Raises
+    `TracingPackagesMissing` where traces are on and cannot be made.
     """
     sock = listening_socket(host, port)
     bound_port: int = sock.getsockname()[1]
@@ -284,29 +394,60 @@ def serve_role(  # noqa: PLR0913 - what one process is told, all but three by na
             write_address(settings, host, bound_port)
         on_ready(f"http://{host}:{bound_port}")
 
-    app = build_app(settings, registry, role_lifespan(settings, database, registry, role), role)
-    return run_server(app, sock, announce, exit_with_parent=exit_with_parent)
+    with open_tracing(role, API_VERSION) if settings.otel.enabled else nullcontext() as tracing:
+        lifespan = role_lifespan(settings, database, registry, role, tracing=tracing)
+        app = build_app(settings, registry, lifespan, role, tracing)
+        return run_server(app, sock, announce, exit_with_parent=exit_with_parent)
 
 
-def role_lifespan(
-    settings: Settings, database: Database, registry: CollectorRegistry, role: Role, clock: Clock = now
+def role_lifespan(  # noqa: PLR0913 - what one process is made of
+    settings: Settings,
+    database: Database,
+    registry: CollectorRegistry,
+    role: Role,
+    clock: Clock = now,
+    *,
+    tracing: Tracing | None = None,
 ) -> Lifespan:
     """What a role's application opens when it starts and closes when it ends."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            services = await stack.enter_async_context(open_services(settings, database, registry, clock))
+            services = await stack.enter_async_context(
+                open_services(settings, database, registry, clock, tracing)
+            )
             app.state.services = services
             projection_metrics = ProjectionMetrics.create(registry)
+            sequencer_metrics = SequencerMetrics.create(registry)
             probe = ReadinessProbe(
-                database.conninfo(WRITER), projection_metrics, ready_lag=settings.projections.ready_lag
+                database.conninfo(WRITER),
+                projection_metrics,
+                sequencer_metrics,
+                ready_lag=settings.projections.ready_lag,
             )
             app.state.operations = Operations(registry, probe)
             background = Background()
+            if role in ("all", "sequencer"):
+                background.runners.append(sequencer(settings, database, sequencer_metrics))
             if role in ("all", "projector"):
                 feed = stack.enter_context(open_feed(database))
-                background.runners += projection_runners(settings, database, feed, projection_metrics)
+                background.runners += projection_runners(
+                    settings, database, feed, projection_metrics, tracing
+                )
+                orders = projection_orders(database, feed)
+                background.loops.append(lambda: follow_projections(services, orders))
+                if settings.projections.check_interval_s:
+                    checking = checker(database, CheckerMetrics.create(registry))
+                    background.loops.append(
+                        lambda: keep_checking(
+                            checking,
+                            settings.projections.check_interval_s,
+                            settings.projections.check_sample,
+                        )
+                    )
+            if role == "relay":
+                background.runners.append(relay(settings, database, RelayMetrics.create(registry)))
             if role in ("all", "deadlines"):
                 due = ReadModelDueWork(services.projector_pool, settings.exam.submission_grace_s)
                 background.loops.append(lambda: follow_deadlines(services, due))
@@ -318,7 +459,9 @@ def role_lifespan(
     return lifespan
 
 
-def build_app(settings: Settings, registry: CollectorRegistry, lifespan: Any, role: Role) -> FastAPI:
+def build_app(
+    settings: Settings, registry: CollectorRegistry, lifespan: Any, role: Role, tracing: Tracing | None = None
+) -> FastAPI:
     """The HTTP application of a role. Its document describes both sides, wherever they run."""
     app = _bare_app(lifespan)
     _include(app, role)
@@ -330,6 +473,8 @@ def build_app(settings: Settings, registry: CollectorRegistry, lifespan: Any, ro
         {"/api/v1/item-banks/*/import": settings.http.max_import_body_bytes},
     )
     install_middleware(app, metrics=HttpMetrics(registry), body_limits=limits)
+    if tracing is not None:
+        app.add_middleware(TracedRequests, tracing=tracing)
     return app
 
 

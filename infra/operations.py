@@ -27,9 +27,14 @@ class Live(BaseModel):
 class ProjectionHealth(BaseModel):
     name: str
     position: int
-    lag: int
-    halted: bool = Field(description="It cannot apply an event, and tries again until it can.")
-    failed_position: int | None = Field(description="Position of that event; null where none is to blame.")
+    lag: int = Field(description="Events that it has not applied yet.")
+    lag_s: float = Field(description="For how long the oldest of those has been there.")
+    halted: bool = Field(description="It cannot go on, and tries again until it can.")
+    paused: bool = Field(description="By an operator, until resumed.")
+    failed_position: int | None = Field(
+        description="Of the event that halts it; null where none is to blame."
+    )
+    set_aside: int = Field(description="Events that wait because one of their stream cannot be applied.")
 
 
 class Readiness(BaseModel):
@@ -37,6 +42,8 @@ class Readiness(BaseModel):
     reasons: list[str]
     database: bool
     pending_migrations: list[str]
+    head: int = Field(description="The last position in the log.")
+    unsequenced: int = Field(description="Events that came after it and have no position yet.")
     projections: list[ProjectionHealth]
 
 
@@ -58,7 +65,7 @@ def operations_router() -> APIRouter:
     @router.get(
         "/readyz",
         operation_id="ready",
-        summary="It can do its work: database, migrations, projections",
+        summary="It can do its work: database, migrations, sequencer, projections",
         responses={503: {"model": Readiness, "description": "Not ready; the reasons say why."}},
     )
     async def ready(request: Request, response: Response) -> Readiness:

@@ -1,6 +1,7 @@
-"""Whether this process can do its work: database, migrations, projections."""
+"""Whether this process can do its work: database, migrations, sequencer, projections."""
 
 import asyncio
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
@@ -8,11 +9,14 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
+from infra.log_reading.health import LogHealth, read_health
 from infra.observability.database_errors import told
 from infra.observability.metrics import ProjectionMetrics
+from infra.observability.sequencer_metrics import SequencerMetrics
 from infra.operations import ProjectionHealth, Readiness
 from infra.postgres.errors import PostgresError
 from infra.postgres.migrate import pending_on
+from infra.projections.lag import Progress, read_progress
 
 GOOD_FOR_S: Final = 1.0
 CONNECT_LIMIT_S: Final = 3
@@ -26,21 +30,28 @@ log = structlog.get_logger("readiness")
 
 
 class ReadinessProbe:
-    """Looks at the database, over one connection, and brings the projections' gauges up to date.
+    """Looks at the database, over one connection, and brings what is measured of it up to date.
 
     Anybody may ask, so what one look found is the answer for everybody within `good_for_s`, and those who
     ask meanwhile wait for the look that is under way.
 
     Args:
         conninfo: of the role `megacity_writer`.
-        ready_lag: positions that a projection may be behind.
+        ready_lag: events that the sequencer, or a projection, may be behind.
     """
 
     def __init__(
-        self, conninfo: str, metrics: ProjectionMetrics, *, ready_lag: int, good_for_s: float = GOOD_FOR_S
+        self,
+        conninfo: str,
+        metrics: ProjectionMetrics,
+        sequencer_metrics: SequencerMetrics,
+        *,
+        ready_lag: int,
+        good_for_s: float = GOOD_FOR_S,
     ) -> None:
         self._conninfo = conninfo
         self._metrics = metrics
+        self._sequencer_metrics = sequencer_metrics
         self._ready_lag = ready_lag
         self._good_for_s = good_for_s
         self._found: Readiness | None = None
@@ -66,6 +77,7 @@ class ReadinessProbe:
     def look(self) -> Readiness:
         """What there is to see now. Raises nothing that the database can be the cause of."""
         reachable, migrations, projections = True, list[str](), list[ProjectionHealth]()
+        health = LogHealth(head=0, unsequenced=0, unsequenced_age_s=0.0)
         reasons: list[str] = []
         try:
             with psycopg.connect(
@@ -74,7 +86,9 @@ class ReadinessProbe:
                 connection.execute("SELECT set_config('statement_timeout', %s, false)", [STATEMENT_LIMIT])
                 migrations = pending_on(connection)
                 # Before all are applied the tables of the next step need not be there.
-                projections = [] if migrations else self._projections(connection)
+                if not migrations:
+                    health = self._log(connection)
+                    projections = [self._projection(each) for each in read_progress(connection)]
         except psycopg.Error as error:
             reachable = False
             reasons.append(UNREACHABLE)
@@ -84,41 +98,48 @@ class ReadinessProbe:
             log.debug("migrations contradict the files", error=str(error))
         if migrations:
             reasons.append(MIGRATIONS_PENDING)
+        if health.unsequenced > self._ready_lag:
+            reasons.append(f"{health.unsequenced} events or more wait for the sequencer")
         reasons += [reason for each in projections if (reason := self._reason(each)) is not None]
         return Readiness(
             status="not_ready" if reasons else "ready",
             reasons=reasons,
             database=reachable,
             pending_migrations=migrations,
+            head=health.head,
+            unsequenced=health.unsequenced,
             projections=projections,
         )
 
-    def _projections(self, connection: psycopg.Connection[dict[str, Any]]) -> list[ProjectionHealth]:
-        # The checkpoints first: a projection seen before the head can only look further behind.
-        rows = connection.execute(
-            "SELECT name, position, status, failed_position FROM ops.projections ORDER BY name"
-        ).fetchall()
-        row = connection.execute(
-            "SELECT coalesce(max(notification_id), 0) AS head FROM log.megacity_events"
-        ).fetchone()
-        assert row is not None
-        found = []
-        for each in rows:
-            self._metrics.record_progress(each["name"], position=each["position"], head=row["head"])
-            found.append(
-                ProjectionHealth(
-                    name=each["name"],
-                    position=each["position"],
-                    lag=max(0, row["head"] - each["position"]),
-                    halted=each["status"] == "failed",
-                    failed_position=each["failed_position"],
-                )
-            )
+    def _log(self, connection: psycopg.Connection[dict[str, Any]]) -> LogHealth:
+        found = read_health(connection, datetime.now(UTC))
+        self._sequencer_metrics.unsequenced.set(found.unsequenced)
+        self._sequencer_metrics.unsequenced_age_s.set(found.unsequenced_age_s)
         return found
+
+    def _projection(self, found: Progress) -> ProjectionHealth:
+        self._metrics.record_progress(
+            found.name,
+            position=found.position,
+            head=found.position + found.lag,
+            lag_s=found.lag_s,
+            set_aside=found.set_aside,
+        )
+        return ProjectionHealth(
+            name=found.name,
+            position=found.position,
+            lag=found.lag,
+            lag_s=round(found.lag_s, 3),
+            halted=found.status == "failed",
+            paused=found.status == "paused",
+            failed_position=found.failed_position,
+            set_aside=found.set_aside,
+        )
 
     def _reason(self, projection: ProjectionHealth) -> str | None:
         if projection.halted:
             return f"projection {projection.name} has halted"
-        if projection.lag > self._ready_lag:
+        # What an operator has paused is meant to fall behind, and that is no reason to serve nothing.
+        if projection.lag > self._ready_lag and not projection.paused:
             return f"projection {projection.name} is {projection.lag} events behind"
         return None

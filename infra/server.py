@@ -8,20 +8,23 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from commands.reactions.deadlines import meet_deadlines
+from commands.reactions.projections import look_after_projections
 from infra.due_work import ReadModelDueWork
-from infra.projections.runner import ProjectionRunner
+from infra.projections.checker import Checker
+from infra.projections.orders import ProjectionOrders
 from infra.settings import Settings
 
-Role = Literal["all", "write-api", "read-api", "projector", "deadlines"]
+Role = Literal["all", "write-api", "read-api", "sequencer", "projector", "deadlines", "relay"]
 
 DEADLINE_INTERVAL_S = 1.0
+PROJECTIONS_INTERVAL_S = 1.0
 SWEEP_INTERVAL_S = 3600.0
 
 log = structlog.get_logger("server")
@@ -53,11 +56,19 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return made
 
 
+class Supervised(Protocol):
+    """A thread that outlives every fault until it is told to stop."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> bool: ...
+
+
 @dataclass
 class Background:
     """What runs beside the HTTP server in this process."""
 
-    runners: list[ProjectionRunner] = field(default_factory=list)
+    runners: list[Supervised] = field(default_factory=list)
     loops: list[Callable[[], Any]] = field(default_factory=list)
 
     @asynccontextmanager
@@ -90,6 +101,28 @@ async def follow_deadlines(services: Any, due: ReadModelDueWork) -> None:
             log.exception("deadlines not looked at", error=type(error).__name__)
         if not more:
             await asyncio.sleep(DEADLINE_INTERVAL_S)
+
+
+async def follow_projections(services: Any, orders: ProjectionOrders) -> None:
+    """Tells the log what projections have set aside, and does what was ordered of them."""
+    while True:
+        try:
+            await look_after_projections(services.write, orders)
+        except Exception as error:
+            # Nothing is lost: what is not told, or not carried out, is found again.
+            log.exception("projections not looked after", error=type(error).__name__)
+        await asyncio.sleep(PROJECTIONS_INTERVAL_S)
+
+
+async def keep_checking(checker: Checker, interval_s: float, sample: int) -> None:
+    """Holds a few streams against the rows now and then, one projection after the other."""
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            await asyncio.to_thread(checker.check_next, sample)
+        except Exception as error:
+            # The database may be away, or busy: the next sample will do.
+            log.exception("rows not checked", error=type(error).__name__)
 
 
 async def sweep_expired(services: Any) -> None:

@@ -1,8 +1,8 @@
 """Settings: environment variables first, then an optional TOML file, then the defaults written here.
 
 Variables begin with `MEGACITY_` and nest by `__`: `MEGACITY_HTTP__PORT=8080`. The well-known `DATABASE_URL`
-is honoured too. The file is `megacity.toml` in the checkout, or the one that `MEGACITY_SETTINGS_FILE` names.
-Relative paths count from the checkout.
+and `KAFKA_BOOTSTRAP_SERVERS` are honoured too. The file is `megacity.toml` in the checkout, or the one that
+`MEGACITY_SETTINGS_FILE` names. Relative paths count from the checkout.
 """
 
 import os
@@ -36,7 +36,10 @@ from infra.observability.redaction import mask_passwords
 PREFIX = "MEGACITY_"
 SETTINGS_FILE_VARIABLE = "MEGACITY_SETTINGS_FILE"
 TEST_DATA_VARIABLE = "MEGACITY_TEST_DATA"
-WELL_KNOWN_VARIABLES = {"DATABASE_URL": ("database", "url")}
+WELL_KNOWN_VARIABLES = {
+    "DATABASE_URL": ("database", "url"),
+    "KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers"),
+}
 
 
 class InvalidSettings(Exception):
@@ -108,19 +111,64 @@ class ExamSettings(_Section):
 
 
 class ProjectionSettings(_Section):
-    batch_size: int = Field(default=500, ge=1, le=100_000)
+    batch_size: int = Field(default=2_000, ge=1, le=100_000)
     poll_interval_s: float = Field(default=0.2, gt=0)
     gather_s: float = Field(default=0.02, ge=0, le=5)
     """How long events may gather before a projection takes them; reads see a write so much later."""
     ready_lag: int = Field(default=50_000, ge=0)
     """Events a projection may be behind before the process says that it is not ready."""
+    check_interval_s: float = Field(default=10.0, ge=0)
+    """How often a few streams are folded anew and compared with the rows; 0 turns it off."""
+    check_sample: int = Field(default=5, ge=1, le=1_000)
+    """How many streams each time."""
 
 
 class EventStoreSettings(_Section):
-    pool_size: int = Field(default=8, ge=1)
-    """Appends in flight at once."""
-    queue_limit: int = Field(default=256, ge=1)
-    """Appends that may wait; past that a command is told to come back later."""
+    readers: int = Field(default=4, ge=1)
+    """Connections that load streams; appends have three more, however many there are."""
+    queue_limit: int = Field(default=512, ge=1)
+    """Appends and loads that may be under way; past that a command is told to come back later."""
+    queue_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """What the events of those appends may hold together."""
+
+
+class SequencerSettings(_Section):
+    busy_interval_s: float = Field(default=0.002, gt=0, le=1)
+    """Between two looks while events come in."""
+    idle_interval_s: float = Field(default=0.02, gt=0, le=1)
+    """Between two looks while none do; an event that comes alone may wait so long to be seen."""
+    lease_s: float = Field(default=3.0, ge=0.5, le=60)
+    """How long the leading sequencer may show no sign of life before another takes over."""
+
+
+class KafkaSettings(_Section):
+    bootstrap_servers: str | None = Field(default=None, pattern=r"^[^\s,/]+:\d+(,[^\s,/]+:\d+)*$")
+    """`host:port`, several separated by commas. Without it nothing is relayed to Kafka."""
+    topic_prefix: str = Field(default="megacity", pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$")
+    """Of the topics, `megacity.attempt.v1`. Another prefix relays the whole log anew into other topics."""
+    partitions: int = Field(default=6, ge=1, le=10_000)
+    """Of a topic when it is made. It never changes afterwards: streams are spread by it."""
+    replication_factor: int | None = Field(default=None, ge=1)
+    """Without it, as the broker has it."""
+    retention_days: int | None = Field(default=None, ge=1)
+    """How long Kafka keeps messages; without it, for ever."""
+    compression: Literal["none", "lz4"] = "none"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    """Of the authority that has signed the brokers' certificates, where the system does not know it."""
+
+    @field_validator("ca_file", mode="before")
+    @classmethod
+    def _counts_from_the_checkout(cls, path: Any) -> Any:
+        return _absolute(path)
+
+
+class OtelSettings(_Section):
+    enabled: bool = False
+    """OpenTelemetry traces; where they are sent is set by the standard `OTEL_...` variables."""
 
 
 class LogSettings(_Section):
@@ -164,6 +212,9 @@ class Settings(BaseSettings):
     exam: ExamSettings = ExamSettings()
     projections: ProjectionSettings = ProjectionSettings()
     event_store: EventStoreSettings = EventStoreSettings()
+    sequencer: SequencerSettings = SequencerSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    otel: OtelSettings = OtelSettings()
     log: LogSettings = LogSettings()
 
     @property

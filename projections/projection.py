@@ -1,13 +1,27 @@
 """What a projection is: events in, rows out."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import psycopg
 
 from domain.events import Event, PositionedEvent
 
 Cursor = psycopg.Cursor[dict[str, Any]]
+
+LIVE_SCHEMA: Final = "read"
+"""Where the rows lie that readers see."""
+
+
+class ScratchCursor(psycopg.Cursor[dict[str, Any]]):
+    """A cursor whose rows go to tables of another schema: a rebuild beside the live tables, a look back."""
+
+    schema: str = LIVE_SCHEMA
+
+
+def schema_of(cursor: Cursor) -> str:
+    """The schema of the tables that a projection is to read and write through this cursor."""
+    return cursor.schema if isinstance(cursor, ScratchCursor) else LIVE_SCHEMA
 
 
 class Projection(Protocol):
@@ -16,8 +30,12 @@ class Projection(Protocol):
     Attributes:
         name: names its checkpoint; never reused for something else.
         version: to be raised when the same events are to give other rows; it is then rebuilt.
-        tables: its tables in schema `read`, in an order in which they can be emptied.
+        tables: its tables, in an order in which they can be emptied. They lie in schema `read`, and while
+            rows are made beside those in another: `schema_of(cursor)` says which.
         event_types: what it wants to be given.
+
+    One that has an attribute `partitioned` that is true declares that each of its rows comes from the
+    events of one stream alone: so parts of the log can be applied side by side.
     """
 
     name: ClassVar[str]

@@ -5,14 +5,14 @@ and one to write them. As each event changes rows and sees what the event before
 difference where one batch ends and the next begins.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 from psycopg import sql
 
 from domain.events import RecordedEvent
-from projections.projection import Cursor
+from projections.projection import Cursor, schema_of
 
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[Any, ...]
@@ -24,7 +24,7 @@ def owner_of(recorded: RecordedEvent) -> Row:
 
 
 class Table:
-    """A table in schema `read`.
+    """A table of a read model, in the schema that the cursor is for (see `schema_of`).
 
     Rows travel as one JSON text, which costs a fraction of what an array for each column does.
 
@@ -46,7 +46,7 @@ class Table:
         wanted = [dict(zip(self.key, key, strict=True)) for key in sorted(set(keys))]
         rows = Rows(self)
         if wanted:
-            cursor.execute(self._load_statement(), [self._json(wanted)])
+            cursor.execute(self._load_statement(schema_of(cursor)), [self._json(wanted)])
             rows.be_loaded(self._read(row) for row in cursor.fetchall())
         return rows
 
@@ -56,7 +56,50 @@ class Table:
         ordered = sorted(rows, key=lambda row: tuple(row[column] for column in self.key))
         if ordered:
             written = [{column: row[column] for column in self.columns} for row in ordered]
-            cursor.execute(self._save_statement(), [self._json(written)])
+            cursor.execute(self._save_statement(schema_of(cursor)), [self._json(written)])
+
+    def save_or_add(self, cursor: Cursor, rows: Iterable[Row], *adding: str) -> None:
+        """Inserts the rows; where one is there already, adds to its columns `adding` instead."""
+        ordered = sorted(rows, key=lambda row: tuple(row[column] for column in self.key))
+        if ordered:
+            changes = sql.SQL(", ").join(
+                sql.SQL("{0} = t.{0} + excluded.{0}").format(sql.Identifier(column)) for column in adding
+            )
+            cursor.execute(self._save_statement(schema_of(cursor), changes), [self._json(ordered)])
+
+    def add(self, cursor: Cursor, amounts: Mapping[Key, Sequence[int]], *columns: str) -> None:
+        """Adds whole numbers to columns of rows that are there, without fetching them.
+
+        Args:
+            cursor: writes.
+            amounts: for each row's key how much to add, in the order of `columns`.
+            columns: of whole numbers.
+
+        Raises `RowMissing` where there is no row for a key; then the transaction must not commit.
+        """
+        if not amounts:
+            return
+        keys = sorted(amounts)
+        arrays: list[Any] = [list(values) for values in zip(*keys, strict=True)]
+        # As text: a list of numbers costs psycopg many times that, and numbers here may be of any size.
+        arrays += [
+            f"{{{','.join(map(str, values))}}}"
+            for values in zip(*(amounts[key] for key in keys), strict=True)
+        ]
+        cursor.execute(self._add_statement(schema_of(cursor), columns), arrays)
+        if cursor.rowcount != len(keys):
+            there = self.load(cursor, keys)
+            raise RowMissing(self.name, next(key for key in keys if there.get(*key) is None))
+
+    def delete(self, cursor: Cursor, **values: Iterable[Any]) -> None:
+        """Deletes the rows whose columns have one of the values given for them."""
+        conditions = sql.SQL(" AND ").join(
+            sql.SQL("{} = ANY(%s)").format(sql.Identifier(column)) for column in values
+        )
+        statement = sql.SQL("DELETE FROM {} WHERE {}").format(
+            sql.Identifier(schema_of(cursor), self.name), conditions
+        )
+        cursor.execute(statement, [list(wanted) for wanted in values.values()])
 
     def _json(self, rows: list[Row]) -> str:
         for row in rows:
@@ -69,24 +112,41 @@ class Table:
         # Decimal would round sums beyond 28 digits.
         return row | {column: int(row[column]) for column in self._whole if row[column] is not None}
 
-    def _load_statement(self) -> sql.Composed:
+    def _load_statement(self, schema: str) -> sql.Composed:
         return sql.SQL("SELECT t.* FROM {table} t JOIN {wanted} USING ({key})").format(
-            table=sql.Identifier("read", self.name),
+            table=sql.Identifier(schema, self.name),
             wanted=self._recordset("wanted", self.key),
             key=self._names(self.key),
         )
 
-    def _save_statement(self) -> sql.Composed:
+    def _add_statement(self, schema: str, columns: Sequence[str]) -> sql.Composed:
+        named = [*self.key, *columns]
+        return sql.SQL(
+            "UPDATE {table} t SET {changes} FROM unnest({arrays}) AS added ({named}) "
+            "WHERE ({key}) = ({added})"
+        ).format(
+            table=sql.Identifier(schema, self.name),
+            changes=sql.SQL(", ").join(
+                sql.SQL("{0} = t.{0} + added.{0}").format(sql.Identifier(column)) for column in columns
+            ),
+            arrays=sql.SQL(", ").join(sql.SQL(f"%s::{self.columns[column]}[]") for column in named),
+            named=self._names(named),
+            key=sql.SQL(", ").join(sql.Identifier("t", column) for column in self.key),
+            added=sql.SQL(", ").join(sql.Identifier("added", column) for column in self.key),
+        )
+
+    def _save_statement(self, schema: str, changes: sql.Composed | None = None) -> sql.Composed:
         changed = [column for column in self.columns if column not in self.key]
         return sql.SQL(
-            "INSERT INTO {table} ({columns}) SELECT {columns} FROM {written} "
+            "INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {written} "
             "ON CONFLICT ({key}) DO UPDATE SET {changes}"
         ).format(
-            table=sql.Identifier("read", self.name),
+            table=sql.Identifier(schema, self.name),
             columns=self._names(self.columns),
             written=self._recordset("written", self.columns),
             key=self._names(self.key),
-            changes=sql.SQL(", ").join(
+            changes=changes
+            or sql.SQL(", ").join(
                 sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in changed
             ),
         )

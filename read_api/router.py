@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from read_api import analytics, attempts, exams, item_banks, results, users
+from read_api import analytics, attempts, audit, exams, item_banks, results, users
 
 
 def build_read_router() -> APIRouter:
     """Routes that only read. What they need is in `request.app.state.services`: see `read_api.services`."""
     router = APIRouter()
-    for part in (users, item_banks, exams, results, attempts, analytics):
+    for part in (users, item_banks, exams, results, attempts, analytics, audit):
         router.include_router(part.router)
     return router

@@ -1,21 +1,12 @@
 """What requests and answers are made of, shared by the routes of the write API."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Response
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BeforeValidator,
-    Field,
-    GetCoreSchemaHandler,
-    WithJsonSchema,
-)
+from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from domain.errors import DomainError
@@ -24,24 +15,6 @@ from domain.languages import Language
 from infra.http.consistency import CONSISTENCY_TOKEN_HEADER, ConsistencyToken
 from infra.http.etags import ETAG_HEADER, etag
 from infra.http.text import SafeText, StreamId
-
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
-
-
-def _text(value: Any) -> Any:
-    # The validator behind this one also takes a number of seconds, and several other spellings.
-    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
-        raise PydanticCustomError("datetime_type", "Input should be a date and time as RFC 3339 writes it")
-    return value
-
-
-def _in_range(value: datetime) -> datetime:
-    # The year as it was written, as the pattern in the OpenAPI document says.
-    if not 2000 <= value.year < 2200:
-        raise PydanticCustomError("datetime_range", "Input should lie between the years 2000 and 2200")
-    return value.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +56,6 @@ def _number(value: Any) -> Any:
 
 
 JsonBool = Annotated[bool, Field(strict=True)]
-Moment = Annotated[
-    AwareDatetime,
-    BeforeValidator(_text),
-    AfterValidator(_in_range),
-    WithJsonSchema({"type": "string", "format": "date-time", "pattern": "^2[01][0-9]{2}-"}),
-]
-"""A point in time, RFC 3339 with an offset."""
-
 DisplayName = Annotated[str, SafeText(1, 100)]
 Title = Annotated[str, SafeText(1, 300)]
 LocalizedTitle = Annotated[dict[Language, Title], Field(min_length=1)]

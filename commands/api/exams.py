@@ -10,7 +10,6 @@ from commands.api.bodies import (
     ItemId,
     LocalizedLongText,
     LocalizedTitle,
-    Moment,
     OrganizationId,
     WholeNumber,
     pointers_under,
@@ -41,6 +40,7 @@ from domain.exams.exam import (
 )
 from infra.http.etags import ExpectedVersion
 from infra.http.guards import require_role
+from infra.http.moments import Moment
 from infra.http.paths import ExamId
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute

@@ -64,6 +64,19 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
 Attempt: TypeAlias = NotStarted | InProgress | Submitted | Scored
 
 
+def examinee_of(state: Attempt) -> StreamId:
+    """Whom the attempt is of. Raises `AttemptNotFound` before it has started."""
+    match state:
+        case NotStarted():
+            raise AttemptNotFound
+        case InProgress():
+            return state.examinee_id
+        case Submitted() | Scored():
+            return state.attempt.examinee_id
+        case _:
+            assert_never(state)
+
+
 class AttemptNotFound(NotFound):
     code = "attempt-not-found"
     title = "There is no such attempt"

@@ -12,7 +12,7 @@ from domain.items.responses import Response
 SubmittedBy = Literal["examinee", "clock", "teacher", "engine"]
 
 
-class ScoredItem(msgspec.Struct, frozen=True, kw_only=True):
+class ScoredItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was scored and what it earned; `response` is None where nothing was answered."""
 
     item_id: StreamId

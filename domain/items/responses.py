@@ -11,17 +11,17 @@ from domain.personal import Personal
 MAX_TEXT_LENGTH = 2000
 
 
-class ChosenOptions(msgspec.Struct, frozen=True, tag_field="kind", tag="options"):
+class ChosenOptions(msgspec.Struct, frozen=True, tag_field="kind", tag="options", gc=False):
     options: tuple[str, ...]
 
 
-class GivenNumber(msgspec.Struct, frozen=True, tag_field="kind", tag="number"):
+class GivenNumber(msgspec.Struct, frozen=True, tag_field="kind", tag="number", gc=False):
     """The number as the examinee wrote it, a decimal string."""
 
     value: str
 
 
-class GivenText(msgspec.Struct, frozen=True, tag_field="kind", tag="text"):
+class GivenText(msgspec.Struct, frozen=True, tag_field="kind", tag="text", gc=False):
     """Free text; it may tell who wrote it, so it is personal."""
 
     text: Personal[str]

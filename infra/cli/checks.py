@@ -23,6 +23,8 @@ OLDEST_POSTGRES = 15
 _GIB = 1024**3
 _CONNECT_LIMIT_S = 5
 _WHAT_EXTRAS_ARE_FOR = {
+    "export": "exports of the event log into Parquet",
+    "otel": "OpenTelemetry traces",
     "samples": "the LSAT7 responses that the first `make run` plays",
     "stt": "speech to text",
     "pose": "pose and motion scoring",

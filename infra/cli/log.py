@@ -1,93 +1,104 @@
 """`megacity log`: read the event log."""
 
-import json
 from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 import psycopg
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from domain.events import PositionedEvent, RecordedEvent
+from domain.events import RecordedEvent
 from domain.identifiers import category_of
+from infra.cli import log_options as options
 from infra.cli.console import CommandError, output
-from infra.composition import System, event_codec, open_system
+from infra.cli.log_access import open_log, print_line
+from infra.cli.log_export import export
+from infra.cli.log_search import search
+from infra.cli.log_stats import print_figures
+from infra.composition import System, event_codec
+from infra.log_reading.figures import figures
+from infra.log_reading.filters import LogFilter
+from infra.log_reading.scan import Connection, newest, scan, stream_of
+from infra.log_reading.stored import StoredAt
 from infra.postgres.roles import PROJECTOR
-from infra.settings import load_settings
+
+FOLLOW_WAIT_S = 1.0
+SHOWN_OF_DATA = 300
 
 app = typer.Typer(no_args_is_help=True, help="Read the event log.")
+app.command()(export)
+app.command()(search)
 
 
 @app.command()
-def tail(
+def tail(  # noqa: PLR0913, PLR0917 - each is an option of the command
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=10_000, help="How many.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as events come.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    actor: options.Actor = None,
+    action: options.ActionOption = None,
+    since: options.Since = None,
+    until: options.Until = None,
+    zone: options.Zone = None,
+    event_type: options.EventTypeOption = None,
+    category: options.CategoryOption = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """The newest events, oldest first."""
-    with open_system(load_settings()) as system:
-        position = max(0, system.feed.head() - count)
-        while True:
-            page = system.feed.read(position, 1000)
-            _print_events(page.events, as_json=as_json)
-            position = page.up_to
-            if page.events:
-                continue
-            if not follow:
-                return
-            system.feed.wait(position, 1.0)
+    chosen = LogFilter(
+        actor=actor,
+        action=action,
+        since=since,
+        until=until,
+        zone=zone,
+        event_type=event_type,
+        category=category,
+    )
+    with open_log() as (system, connection):
+        position = system.feed.head()
+        _print_events(newest(connection, chosen, count, head=position), as_json=as_json)
+        while follow:
+            system.feed.wait(position, FOLLOW_WAIT_S)
+            head = system.feed.head()
+            with closing(scan(connection, replace(chosen, after=position), up_to=head)) as events:
+                _print_events(events, as_json=as_json)
+            position = max(position, head)
 
 
 @app.command()
-def stats() -> None:
-    """How many events of each type there are."""
-    with open_system(load_settings()) as system, psycopg.connect(system.conninfo(PROJECTOR)) as connection:
-        rows = connection.execute(
-            """SELECT topic, count(*), sum(length(state)), min(notification_id), max(notification_id)
-               FROM log.megacity_events GROUP BY topic ORDER BY topic"""
-        ).fetchall()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("event type", overflow="fold")
-    for column in ("events", "bytes", "first position", "last position"):
-        table.add_column(column, justify="right")
-    for topic, *figures in rows:
-        table.add_row(topic, *(f"{figure:,}" for figure in figures))
-    table.add_row("all", f"{sum(row[1] for row in rows):,}", f"{sum(row[2] for row in rows):,}", "", "")
-    output().print(table)
+def stats(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """How many events of each type there are, how large the log is, and how fast it grows."""
+    with open_log() as (_, connection):
+        found = figures(connection, datetime.now(UTC))
+    if as_json:
+        print_line(found.as_json())
+    else:
+        print_figures(found)
 
 
 @app.command()
 def show(
     stream: Annotated[str, typer.Argument(help="Stream id, such as attempt-….")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """All events of one stream."""
-    with open_system(load_settings()) as system:
-        recorded = stream_events(system, stream)
-    if as_json:
-        for event in recorded:
-            output().out(json.dumps(as_object(event), ensure_ascii=False), highlight=False)
-        return
-    for event in recorded:
-        output().print(_line(f"v{event.version}", event), soft_wrap=True)
+    """All events of one stream, as they are stored."""
+    with open_log() as (_, connection):
+        _print_events(_stored(connection, stream), as_json=as_json)
 
 
 def stream_events(system: System, stream: str) -> list[RecordedEvent]:
-    """Raises `CommandError` where there is no such stream."""
-    if category_of(stream) is None:
-        raise CommandError(f"{stream!r} is not a stream id.", remedy="They look like attempt-0198f0a2-….")
+    """The events of a stream. Raises `CommandError` where there is no such stream."""
     codec = event_codec()
-    with psycopg.connect(system.conninfo(PROJECTOR)) as connection:
-        rows = connection.execute(
-            """SELECT originator_version, topic, state FROM log.megacity_events
-               WHERE originator_id = %s ORDER BY originator_version""",
-            (stream,),
-        ).fetchall()
-    if not rows:
-        raise CommandError(f"There is no stream {stream}.")
-    return [codec.decode(stream, version, topic, bytes(state)) for version, topic, state in rows]
+    with psycopg.connect(system.conninfo(PROJECTOR), autocommit=True) as connection:
+        return [
+            codec.decode(each.stream_id, each.version, each.type, each.meta, each.payload)
+            for each in _stored(connection, stream)
+        ]
 
 
 def as_object(event: RecordedEvent) -> dict[str, Any]:
@@ -100,22 +111,38 @@ def as_object(event: RecordedEvent) -> dict[str, Any]:
     }
 
 
-def _print_events(events: Iterable[PositionedEvent], *, as_json: bool) -> None:
+def _stored(connection: Connection, stream: str) -> list[StoredAt]:
+    if category_of(stream) is None:
+        raise CommandError(f"{stream!r} is not a stream id.", remedy="They look like attempt-0198f0a2-….")
+    found = stream_of(connection, stream)
+    if not found:
+        raise CommandError(f"There is no stream {stream}.")
+    return found
+
+
+def _print_events(events: Iterable[StoredAt], *, as_json: bool) -> None:
     out = output()
-    for positioned in events:
+    for event in events:
         if as_json:
-            line = {"position": positioned.position, **as_object(positioned.recorded)}
-            out.out(json.dumps(line, ensure_ascii=False), highlight=False)
+            print_line(event.as_json())
         else:
-            out.print(_line(f"{positioned.position:>8}", positioned.recorded), soft_wrap=True)
+            out.print(_line(event), soft_wrap=True)
 
 
-def _line(label: str, event: RecordedEvent) -> Text:
-    data = json.dumps(msgspec.to_builtins(event.event), ensure_ascii=False)
+def _line(event: StoredAt) -> Text:
+    metadata = event.metadata
+    data = event.payload.decode(errors="replace")
+    position = "-" if event.position is None else str(event.position)
+    told = (
+        f"  {event.stream_id} v{event.version}  "
+        if metadata is None
+        else f"  {event.stream_id} v{event.version}  by {metadata.actor.kind} {metadata.actor.id}  "
+    )
+    at = "(unreadable)" if metadata is None else metadata.recorded_at.isoformat(timespec="milliseconds")
     return Text.assemble(
-        (label, "bold"),
-        f"  {event.metadata.recorded_at.isoformat(timespec='milliseconds')}  ",
-        (event.event.type_.stored_name, "cyan"),
-        f"  {event.stream_id} v{event.version}  by {event.metadata.actor.kind} {event.metadata.actor.id}  ",
-        (data if len(data) <= 300 else data[:299] + "…", "dim"),
+        (f"{position:>8}", "bold"),
+        f"  {at}  ",
+        (event.type, "cyan"),
+        told,
+        (data if len(data) <= SHOWN_OF_DATA else data[: SHOWN_OF_DATA - 1] + "…", "dim"),
     )

@@ -126,12 +126,21 @@ def _report(error: Exception, *, debug: bool) -> int:
 
 def _speaking_errors() -> tuple[type[Exception], ...]:
     """Errors of parts below the command line whose text is already a sentence for a person."""
+    from infra.kafka.port import KafkaError
+    from infra.observability.tracing import TracingPackagesMissing
     from infra.postgres.errors import PostgresError
     from infra.postgres.runlock import AlreadyRunning
     from infra.secrets_files import SecretFileError
     from infra.settings import InvalidSettings
 
-    return (InvalidSettings, SecretFileError, PostgresError, AlreadyRunning)
+    return (
+        InvalidSettings,
+        KafkaError,
+        SecretFileError,
+        PostgresError,
+        AlreadyRunning,
+        TracingPackagesMissing,
+    )
 
 
 if __name__ == "__main__":

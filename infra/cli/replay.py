@@ -1,18 +1,21 @@
-"""`megacity replay`: the history of one stream, and the state after each event."""
+"""`megacity replay`: one stream with the state after each event, or a projection as of an earlier time."""
 
 import json
 from typing import Annotated, Any
 
 import msgspec
+import psycopg
 import typer
 
 from commands import kinds
 from commands.streams import StreamKind
 from domain.events import RecordedEvent
 from domain.identifiers import category_of
+from infra.cli.as_of import drop_kept, position_of, replay_projection
 from infra.cli.console import CommandError, output
 from infra.cli.log import as_object, stream_events
-from infra.composition import open_system
+from infra.composition import System, open_system
+from infra.postgres.roles import PROJECTOR
 from infra.settings import load_settings
 
 _KINDS: dict[str, StreamKind[Any]] = {
@@ -28,14 +31,44 @@ _KINDS: dict[str, StreamKind[Any]] = {
 }
 
 
-def command(
-    stream: Annotated[str, typer.Argument(help="Stream id, such as attempt-….")],
+def command(  # noqa: PLR0913, PLR0917 - options of one command, by name
+    stream: Annotated[
+        str | None, typer.Argument(help="Stream id, such as attempt-….", show_default=False)
+    ] = None,
     until: Annotated[int | None, typer.Option(min=1, help="Stop after this version.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", help="A position in the log, or a time such as 2026-03-02T12:00:00+09:00."),
+    ] = None,
+    projection: Annotated[
+        str | None, typer.Option("--projection", help="Build this projection's rows as of then.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option("--query", help="SQL over those rows; its answer is printed.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the rows for other queries.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Remove all rows that were kept.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Show the history of one stream, event by event, with the state that each one leads to."""
+    """Show the history of one stream with the state after each event, or a projection as of an earlier time.
+
+    `--projection attempts --as-of 2026-03-02T12:00:00Z --query "SELECT count(*) FROM attempts"`
+    """
+    if drop:
+        drop_kept()
+    elif projection is not None:
+        replay_projection(projection, as_of, query, keep=keep, as_json=as_json)
+    elif stream is not None:
+        _replay_stream(stream, until, as_of, as_json=as_json)
+    else:
+        raise CommandError("Name a stream, or a projection with --projection.")
+
+
+def _replay_stream(stream: str, until: int | None, as_of: str | None, *, as_json: bool) -> None:
     with open_system(load_settings()) as system:
         recorded = stream_events(system, stream)
+        if as_of is not None:
+            until = min(until or len(recorded), _version_at(system, stream, position_of(system, as_of)))
     kind = _KINDS.get(category_of(stream) or "")
     if kind is None:
         raise CommandError("Streams of this kind have no state to show.", remedy="Try `megacity log show`.")
@@ -50,6 +83,17 @@ def command(
             out.out(json.dumps({**as_object(event), "then": shown}, ensure_ascii=False), highlight=False)
         else:
             _print(event, shown)
+
+
+def _version_at(system: System, stream: str, position: int) -> int:
+    """The stream's last version that had a position by then; 0 where it had none."""
+    with psycopg.connect(system.conninfo(PROJECTOR)) as connection:
+        row = connection.execute(
+            "SELECT coalesce(max(e.version), 0) FROM log.events e JOIN log.positions p USING (append_id)"
+            " WHERE e.stream_id = %s AND p.position <= %s",
+            [stream, position],
+        ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _print(event: RecordedEvent, shown: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import typer
 from infra.cli.console import CommandError
 from infra.composition import serve_role
 from infra.database import open_database
+from infra.kafka.port import KafkaNotNamed
 from infra.observability.logging import configure_logging
 from infra.postgres.migrate import pending
 from infra.server import PortTaken, Role
@@ -24,6 +25,8 @@ def command(
 ) -> None:
     """Run one role, or all of them, against a database that is already there."""
     settings = load_settings()
+    if role == "relay" and settings.kafka.bootstrap_servers is None:
+        raise KafkaNotNamed
     configure_logging(settings.log.level, settings.log.format)
     signal.signal(signal.SIGTERM, _end_in_order)
     # Into the log, which may be read by a machine, like everything else that this process has to say.

@@ -5,9 +5,18 @@ from typing import Any, Protocol
 import msgspec
 
 from domain.errors import Malformed
-from domain.events import Event, EventMetadata, EventRegistry, EventType, RecordedEvent, UndecodableEvent
+from domain.events import (
+    Event,
+    EventMetadata,
+    EventRegistry,
+    EventType,
+    RecordedEvent,
+    UndecodableEvent,
+    UnknownEventType,
+)
 from domain.identifiers import StreamId
 from domain.personal import replace_at
+from infra.event_store.leaves import leaf_hash
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Above the largest event that the limits on items, forms and answers allow."""
@@ -42,57 +51,107 @@ class OversizedEvent(Malformed):
     title = "This is more than one event can hold"
 
 
-class _Stored(msgspec.Struct, frozen=True):
-    """The stored form. Event id and the rest of the metadata first, then the event's own fields."""
+class MalformedEvent(Malformed):
+    """An event whose values are not of the types that it declares: once stored, nobody could read it."""
 
-    meta: EventMetadata
-    data: msgspec.Raw
+    code = "malformed-event"
+    title = "The values of this event are not of its types"
+
+
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event as the log's table holds it.
+
+    Attributes:
+        stream_id: the stream.
+        version: its place in the stream, from 1.
+        type: the stored type name, `category.name.vN`.
+        meta: JSON of `EventMetadata`.
+        payload: JSON of the event's own fields, personal values sealed.
+        leaf: see `infra.event_store.leaves`.
+    """
+
+    stream_id: StreamId
+    version: int
+    type: str
+    meta: bytes
+    payload: bytes
+    leaf: bytes
+
+    @property
+    def category(self) -> str:
+        return self.type.partition(".")[0]
 
 
 class EventCodec:
-    """Stored form: a JSON object `{"meta": {...}, "data": {...}}`, under the type's stored name."""
+    """Recorded events to what the log stores, and back."""
 
     def __init__(self, registry: EventRegistry, personal: PersonalCodec) -> None:
         self._registry = registry
         self._personal = personal
-        self._encoder = msgspec.json.Encoder(decimal_format="string")
-        self._decoder = msgspec.json.Decoder(_Stored)
-        # One decoder a type: most events need no upcasting and carry nothing personal, and those
+        self._encode = msgspec.json.Encoder(decimal_format="string").encode
+        self._metadata = msgspec.json.Decoder(EventMetadata).decode
+        self._names: dict[type[Event], str] = {cls: cls.type_.stored_name for cls in registry}
+        # One decoder a type: most events need no upcasting and have nothing that is sealed, and those
         # are decoded straight into their class.
+        plain = isinstance(personal, PlainPersonalCodec)
         self._direct = {
-            cls.type_.stored_name: msgspec.json.Decoder(cls) for cls in registry if not cls.type_.personal
+            cls.type_.stored_name: msgspec.json.Decoder(cls).decode
+            for cls in registry
+            if plain or not cls.type_.personal
         }
 
-    def encode(self, recorded: RecordedEvent) -> tuple[str, bytes]:
-        """The stored type name and the stored bytes; raises `OversizedEvent`."""
-        type_ = recorded.event.type_
-        data: Any = recorded.event
-        if type_.personal:
-            data = msgspec.to_builtins(recorded.event)
-            subject_id = _subject(type_, recorded.stream_id, data)
-            for path in type_.personal:
-                replace_at(data, path, lambda value: self._personal.seal(subject_id, value))
-        state = self._encoder.encode({"meta": recorded.metadata, "data": data})
-        if len(state) > MAX_EVENT_BYTES:
-            raise OversizedEvent(event_type=type_.name, size_bytes=len(state))
-        return type_.stored_name, state
+    def encode(self, recorded: RecordedEvent) -> StoredEvent:
+        """Raises `OversizedEvent`, `MalformedEvent` or `UnknownEventType`: nothing is stored of these."""
+        event, metadata, stream_id = recorded.event, recorded.metadata, recorded.stream_id
+        cls = type(event)
+        stored_name = self._names.get(cls)
+        if stored_name is None:
+            raise UnknownEventType(stored_name=cls.type_.stored_name)
+        try:
+            meta = self._encode(metadata)
+            self._metadata(meta)
+            payload = self._payload(stream_id, event, stored_name)
+        except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as error:
+            raise MalformedEvent(event_type=cls.type_.name, reason=str(error)) from error
+        size_bytes = len(meta) + len(payload)
+        if size_bytes > MAX_EVENT_BYTES:
+            raise OversizedEvent(event_type=cls.type_.name, size_bytes=size_bytes)
+        leaf = leaf_hash(stream_id, recorded.version, stored_name, meta, metadata.event_id, payload)
+        return StoredEvent(stream_id, recorded.version, stored_name, meta, payload, leaf)
 
-    def decode(self, stream_id: StreamId, version: int, stored_name: str, state: bytes) -> RecordedEvent:
+    def decode(
+        self, stream_id: StreamId, version: int, type_: str, meta: bytes, payload: bytes
+    ) -> RecordedEvent:
         """Raises `UnknownEventType`, `FutureSchemaVersion` or `UndecodableEvent`."""
         try:
-            stored = self._decoder.decode(state)
-            direct = self._direct.get(stored_name)
+            metadata = self._metadata(meta)
+            direct = self._direct.get(type_)
             event = (
-                self._opened(stream_id, stored_name, msgspec.json.decode(stored.data))
+                self._opened(stream_id, type_, msgspec.json.decode(payload))
                 if direct is None
-                else direct.decode(stored.data)
+                else direct(payload)
             )
         except (msgspec.DecodeError, UnicodeDecodeError, UndecodableEvent) as error:
             reason = error.reason if isinstance(error, UndecodableEvent) else str(error)
             raise UndecodableEvent(
-                stored_name=stored_name, stream_id=stream_id, version=version, reason=reason
+                stored_name=type_, stream_id=stream_id, version=version, reason=reason
             ) from error
-        return RecordedEvent(stream_id, version, stored.meta, event)
+        return RecordedEvent(stream_id, version, metadata, event)
+
+    def _payload(self, stream_id: StreamId, event: Event, stored_name: str) -> bytes:
+        """The stored bytes, after making sure that they can be read again."""
+        direct = self._direct.get(stored_name)
+        if direct is not None:
+            payload = self._encode(event)
+            direct(payload)
+            return payload
+        type_ = event.type_
+        data = msgspec.to_builtins(event)
+        msgspec.convert(data, type(event))
+        subject_id = _subject(type_, stream_id, data)
+        for path in type_.personal:
+            replace_at(data, path, lambda value: self._personal.seal(subject_id, value))
+        return self._encode(data)
 
     def _opened(self, stream_id: StreamId, stored_name: str, data: Any) -> Event:
         cls, _ = self._registry.resolve(stored_name)

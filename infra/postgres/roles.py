@@ -65,12 +65,13 @@ def admit_login_roles(connection: psycopg.Connection) -> None:
     missing = connection.execute(
         """
         SELECT bool_or(NOT has_database_privilege(role, current_database(), 'CONNECT')),
+               NOT has_database_privilege(%s, current_database(), 'CREATE'),
                (SELECT bool_or(acl.grantee = 0)
                 FROM pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) acl
                 WHERE datname = current_database())
         FROM unnest(%s::text[]) role
         """,
-        [list(LOGIN_ROLES)],
+        [OWNER, list(LOGIN_ROLES)],
     ).fetchone()
     if missing is not None and not any(missing):
         return  # altering rights takes a lock and writes the catalogue: only where there is a need
@@ -80,6 +81,8 @@ def admit_login_roles(connection: psycopg.Connection) -> None:
             database, sql.SQL(", ").join(map(sql.Identifier, LOGIN_ROLES))
         )
     )
+    # Who cannot sign in: its functions make the schemas in which rows are rebuilt (0033_rebuild.sql).
+    connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER)))
 
 
 def set_role_passwords(connection: psycopg.Connection, base_conninfo: str, role_secret: bytes) -> list[str]:

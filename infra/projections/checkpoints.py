@@ -11,7 +11,8 @@ ADVANCED_CHANNEL = "read_advanced"
 """Notified with the projection's name when its rows have moved on."""
 
 _SELECT: LiteralString = (
-    "SELECT name, version, position, status, error, failed_position FROM ops.projections WHERE name = %s"
+    "SELECT name, version, position, status, error, failed_position, set_aside, orders_version"
+    " FROM ops.projections WHERE name = %s"
 )
 _SELECT_AND_LOCK: LiteralString = _SELECT + " FOR UPDATE"
 
@@ -20,7 +21,14 @@ Connection = psycopg.Connection[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`position` is that of the last event whose effect the rows hold."""
+    """`position` is that of the last event whose effect the rows hold, those set aside left out.
+
+    Attributes:
+        status: `running`, `paused` (by an operator), `failed` (it cannot go on and keeps trying) or
+            `rebuilding`.
+        set_aside: how many events wait in `ops.set_aside_events`.
+        orders_version: the version of its system stream up to which orders are carried out.
+    """
 
     name: str
     version: int
@@ -28,6 +36,12 @@ class Checkpoint:
     status: str
     error: str | None
     failed_position: int | None
+    set_aside: int
+    orders_version: int
+
+    @property
+    def paused(self) -> bool:
+        return self.status == "paused"
 
 
 def ensure_checkpoint(connection: Connection, projection: Projection) -> None:
@@ -46,8 +60,10 @@ def read_checkpoint(connection: Connection, name: str, *, lock: bool = False) ->
 def advance(connection: Connection, projection: Projection, *, from_position: int, to_position: int) -> None:
     """Raises `CheckpointMoved` where somebody else was there first: the transaction must not commit."""
     moved = connection.execute(
-        "UPDATE ops.projections SET position = %s, version = %s, status = 'running', error = NULL,"
-        " failed_position = NULL, updated_at = now() WHERE name = %s AND position = %s",
+        "UPDATE ops.projections SET position = %s, version = %s, error = NULL, failed_position = NULL,"
+        # Who paused it, or rebuilds it, says when that is over.
+        " status = CASE status WHEN 'failed' THEN 'running' ELSE status END, updated_at = now()"
+        " WHERE name = %s AND position = %s",
         [to_position, projection.version, projection.name, from_position],
     )
     if moved.rowcount != 1:
@@ -58,10 +74,10 @@ def advance(connection: Connection, projection: Projection, *, from_position: in
 def mark_failed(
     connection: Connection, name: str, *, at_position: int, failed_position: int | None, error: str
 ) -> None:
-    """Says why the projection stands still, unless it has moved on meanwhile."""
+    """Says why the projection stands still, unless it has moved on or was paused meanwhile."""
     connection.execute(
         "UPDATE ops.projections SET status = 'failed', error = %s, failed_position = %s, updated_at = now()"
-        " WHERE name = %s AND position = %s",
+        " WHERE name = %s AND position = %s AND status IN ('running', 'failed')",
         [error, failed_position, name, at_position],
     )
 

@@ -1,138 +1,243 @@
-"""Rebuild: derive a projection's rows anew from the whole log, while readers go on reading the old ones.
+"""Rebuild: derive a projection's rows anew from the whole log, beside the rows that readers go on reading.
 
-All of it happens in one transaction that holds the checkpoint row. Readers see the old rows until it
-commits; a live runner waits for it and then goes on from where it ended.
+See `infra.projections.blue_green` for how the new rows take the place of the old ones.
 """
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
-from psycopg import sql
+import structlog
 
 from infra.event_store.feed import EventFeed
-from infra.projections.checkpoints import Connection, advance, ensure_checkpoint, read_checkpoint
+from infra.projections.as_of import fill_scratch, left_out_of
+from infra.projections.blue_green import (
+    Blue,
+    LeftOutChanged,
+    LogTooShort,
+    Progress,
+    Rebuild,
+    Taken,
+    TakeOver,
+    begin_or_resume,
+    discard,
+)
+from infra.projections.certificate import Certificate, Digest, code_sha256, digest, fingerprint, keep
+from infra.projections.checkpoints import Connection, ensure_checkpoint, read_checkpoint
+from infra.projections.partitions import Workers, fill_in_parallel, fill_one_by_one, is_partitioned
+from infra.projections.scratch import connected_beside, create_scratch, drop_scratch, try_to_drop
 from projections.projection import Projection
 
-BATCH_SIZE: Final = 1_000
+__all__ = ["LogTooShort", "Progress", "RebuildUnderWay", "Workers", "fingerprint", "rebuild", "verify"]
 
-Progress = Callable[[int, int], None]
-"""Told the position that is reached, and the one to be reached."""
+LIVE_CATCHES_UP_S: Final = 0.5
+"""So long the live rows may take to come as far as the new ones, so that the two can be compared."""
+FIRST_PAUSE_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 2.0
+
+log = structlog.get_logger("projections")
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """`live` is the fingerprint of the rows as they are, `replayed` of those that the log gives."""
+    """The rows as they are, and those that the log gives for the same position."""
 
     position: int
-    live: str
-    replayed: str
+    rows: Digest
+    replayed: Digest
+
+    @property
+    def live(self) -> str:
+        return self.rows.sha256
 
     @property
     def agrees(self) -> bool:
-        return self.live == self.replayed
+        return self.rows == self.replayed
 
 
 def rebuild(
-    projection: Projection, feed: EventFeed, connection: Connection, progress: Progress | None = None
-) -> int:
-    """Fills the projection's tables anew up to the end of the log; returns the position reached."""
-    with connection.transaction():
-        position = _hold(connection, projection)
-        # Never backwards: somebody may have been told that a write is visible.
-        target = max(feed.head(), position)
-        _empty(connection, projection)
-        _replay(projection, feed, connection, target, progress)
-        advance(connection, projection, from_position=position, to_position=target)
-    return target
+    projection: Projection,
+    feed: EventFeed,
+    connection: Connection,
+    progress: Progress | None = None,
+    *,
+    workers: Workers | None = None,
+) -> Certificate:
+    """Makes the projection's rows anew up to the end of the log, and lets them take over.
+
+    Readers and a live runner go on meanwhile. A rebuild that a dead process began is gone on with. Where
+    it fails, the live rows are as they were. `connection` is in use until the end; another one is opened
+    beside it.
+
+    Raises `RebuildUnderWay`, `LogTooShort`, `infra.projections.poison.TooMuchPoison`,
+    `infra.projections.partitions.PartitionFailed`, and of `infra.projections.blue_green` `WouldLoseEvents`
+    and `NewerRowsThere`.
+    """
+    ensure_checkpoint(connection, projection)
+    with _alone(connection, projection.name):
+        while True:
+            try:
+                return _rebuild(projection, feed, connection, progress, workers)
+            except LeftOutChanged as changed:
+                log.info("rebuild begins again", projection=projection.name, reason=str(changed))
+                discard(connection, projection)
 
 
 def verify(
     projection: Projection, feed: EventFeed, connection: Connection, progress: Progress | None = None
 ) -> Verification:
-    """Compares the rows with what the log gives for the same position, and changes nothing.
+    """Compares all rows with what the log gives for the same position, in a scratch schema.
 
-    The replay is rolled back. It leaves dead rows behind, which autovacuum removes.
+    The live rows go on meanwhile: they are read in one snapshot.
     """
-    found: Verification | None = None
-    with connection.transaction(force_rollback=True):
-        position = _hold(connection, projection)
-        live = fingerprint(connection, projection)
-        _empty(connection, projection)
-        _replay(projection, feed, connection, position, progress)
-        found = Verification(position, live, fingerprint(connection, projection))
-    assert found is not None
-    return found
-
-
-def fingerprint(connection: Connection, projection: Projection) -> str:
-    """SHA-256 over all rows of the projection's tables, in the order of their keys."""
-    digest = hashlib.sha256()
-    with connection.transaction():
-        # The text of times and numbers depends on these.
-        connection.execute("SET LOCAL timezone = 'UTC'")
-        connection.execute("SET LOCAL datestyle = 'ISO'")
-        connection.execute("SET LOCAL extra_float_digits = 1")
-        for table in sorted(projection.tables):
-            digest.update(f"{table}\n".encode())
-            copy_rows = sql.SQL("COPY (SELECT * FROM {} ORDER BY {}) TO STDOUT").format(
-                sql.Identifier("read", table),
-                sql.SQL(", ").join(map(sql.Identifier, _key_of(connection, table))),
-            )
-            with connection.cursor() as cursor, cursor.copy(copy_rows) as rows:
-                for piece in rows:
-                    digest.update(piece)
-    return digest.hexdigest()
-
-
-def _hold(connection: Connection, projection: Projection) -> int:
+    schema = f"check_{projection.name}_whole"
     ensure_checkpoint(connection, projection)
-    checkpoint = read_checkpoint(connection, projection.name, lock=True)
-    assert checkpoint is not None
-    return checkpoint.position
+    with _alone(connection, projection.name):
+        with connected_beside(connection) as snapshot:
+            snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            checkpoint = read_checkpoint(snapshot, projection.name)
+            assert checkpoint is not None
+            left_out = left_out_of(snapshot, projection.name, checkpoint.position)
+            rows = digest(snapshot, projection)
+        try:
+            create_scratch(connection, schema, projection.tables)
+            fill_scratch(projection, feed, connection, schema, checkpoint.position, left_out, progress)
+            return Verification(checkpoint.position, rows, digest(connection, projection, schema))
+        finally:
+            if not connection.broken:
+                drop_scratch(connection, schema)
 
 
-def _empty(connection: Connection, projection: Projection) -> None:
-    # DELETE, since TRUNCATE would make every reader wait until the end.
-    for table in projection.tables:
-        connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier("read", table)))
+def _rebuild(
+    projection: Projection,
+    feed: EventFeed,
+    connection: Connection,
+    progress: Progress | None,
+    workers: Workers | None,
+) -> Certificate:
+    partitions = workers.count if workers is not None and is_partitioned(projection) else 1
+    begun = begin_or_resume(connection, projection, feed.head(), partitions)
+    if begun.partitions > 1:
+        if workers is not None:
+            fill_in_parallel(projection, begun, connection, workers, progress)
+        else:
+            fill_one_by_one(projection, begun, feed, connection, progress)
+        _join_partitions(connection, begun)
+    with connected_beside(connection) as holder:
+        blue = Blue(projection, feed, connection, begun)
+        take_over = TakeOver(projection, blue, connection, holder)
+        taken = _follow_and_take_over(take_over, feed, progress)
+    certificate = _certify(projection, connection, begun, taken)
+    if not try_to_drop(connection, begun.schema, begun.retired_schema, lock_wait_s=2.0):
+        log.info("old rows are still being read; the next rebuild removes them", projection=projection.name)
+    else:
+        connection.execute("DELETE FROM ops.rebuilds WHERE projection = %s", [projection.name])
+    return certificate
 
 
-def _replay(
-    projection: Projection, feed: EventFeed, connection: Connection, target: int, progress: Progress | None
-) -> None:
-    position = 0
-    while position < target:
-        page = feed.read(position, BATCH_SIZE, projection.event_types)
-        if page.up_to <= position:
-            raise LogTooShort(projection.name, position, target)
-        events = [event for event in page.events if event.position <= target]
-        if events:
-            with connection.cursor() as cursor:
-                projection.apply(cursor, events)
-        position = min(page.up_to, target)
-        if progress is not None:
-            progress(position, target)
+def _follow_and_take_over(take_over: TakeOver, feed: EventFeed, progress: Progress | None) -> Taken:
+    projection, blue = take_over.projection, take_over.blue
+    pause_s = FIRST_PAUSE_S
+    analyzed = False
+    while True:
+        checkpoint = read_checkpoint(take_over.connection, projection.name)
+        assert checkpoint is not None
+        # Never behind the live rows; and where those are paused, not past them either.
+        goal = checkpoint.position if checkpoint.paused else max(feed.head(), checkpoint.position)
+        blue.advance(goal, progress)
+        if not analyzed:
+            take_over.connection.execute(
+                "SELECT ops.analyze_scratch(%s, %s)", [blue.rebuild.schema, list(projection.tables)]
+            )
+            analyzed = True
+        if checkpoint.version == projection.version and not checkpoint.paused:
+            _wait_for_the_live_rows(take_over.connection, projection.name, blue.position)
+        if (taken := take_over.attempt()) is not None:
+            return taken
+        # A connection that sleeps in the database can be cancelled, when the process is to end.
+        take_over.connection.execute("SELECT pg_catalog.pg_sleep(%s)", [pause_s])
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
-def _key_of(connection: Connection, table: str) -> list[str]:
-    rows = connection.execute(
+def _wait_for_the_live_rows(connection: Connection, name: str, position: int) -> None:
+    gives_up_at = monotonic() + LIVE_CATCHES_UP_S
+    while monotonic() < gives_up_at:
+        checkpoint = read_checkpoint(connection, name)
+        if checkpoint is None or checkpoint.position >= position:
+            return
+        connection.execute("SELECT pg_catalog.pg_sleep(0.01)")
+
+
+def _certify(projection: Projection, connection: Connection, begun: Rebuild, taken: Taken) -> Certificate:
+    """Ends the snapshot that the take-over left."""
+    took_s = (datetime.now(UTC) - begun.started_at).total_seconds()
+    comparable = (taken.before.version, taken.before.position) == (projection.version, taken.position)
+    rows = digest(connection, projection)
+    before = digest(connection, projection, begun.retired_schema) if comparable else None
+    counts = connection.execute(
         """
-        SELECT a.attname
-        FROM pg_index i
-        CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS key(attnum, place)
-        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = key.attnum
-        WHERE i.indrelid = format('read.%%I', %s::text)::regclass AND i.indisprimary
-        ORDER BY key.place
+        SELECT events + coalesce((
+            SELECT sum(p.events) FROM ops.rebuild_partitions p WHERE p.rebuild_id = r.rebuild_id
+        ), 0)::bigint AS events, (
+            SELECT count(*) FROM ops.rebuild_set_aside s WHERE s.rebuild_id = r.rebuild_id
+        ) AS set_aside
+        FROM ops.rebuilds r WHERE rebuild_id = %s
         """,
-        [table],
-    ).fetchall()
-    return [row["attname"] for row in rows]
+        [begun.rebuild_id],
+    ).fetchone()
+    connection.execute("COMMIT")
+    assert counts is not None
+    certificate = Certificate(
+        projection=projection.name,
+        version=projection.version,
+        code_sha256=code_sha256(projection),
+        position=taken.position,
+        events=counts["events"],
+        set_aside=counts["set_aside"],
+        rows=rows,
+        before=before,
+        agrees=None if before is None else before == rows,
+        partitions=begun.partitions,
+        resumed=begun.resumed,
+        started_at=begun.started_at,
+        took_s=took_s,
+        live_held_s=taken.live_held_s,
+        readers_held_s=taken.readers_held_s,
+    )
+    keep(connection, certificate)
+    return certificate
 
 
-class LogTooShort(Exception):
-    """The rows are ahead of the log: the log was lost or belongs to another database."""
+def _join_partitions(connection: Connection, begun: Rebuild) -> None:
+    connection.execute(
+        "UPDATE ops.rebuilds SET position = target WHERE rebuild_id = %s AND position < target",
+        [begun.rebuild_id],
+    )
 
-    def __init__(self, name: str, reached: int, expected: int) -> None:
-        super().__init__(f"{name} stands at {expected}, but the log ends at {reached}")
+
+@contextmanager
+def _alone(connection: Connection, name: str) -> Iterator[None]:
+    """Raises `RebuildUnderWay` where another process rebuilds or verifies this projection."""
+    lock = f"megacity rebuild {name}"
+    row = connection.execute(
+        "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(%s, 0)) AS alone", [lock]
+    ).fetchone()
+    if row is None or not row["alone"]:
+        raise RebuildUnderWay(name)
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute(
+                "SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended(%s, 0))", [lock]
+            )
+
+
+class RebuildUnderWay(Exception):
+    """Another process rebuilds or verifies this projection."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is being rebuilt or verified by another process")

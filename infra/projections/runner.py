@@ -2,40 +2,50 @@
 
 Each batch is one transaction that holds the checkpoint row: the rows and the position move together
 or not at all, so every event takes effect exactly once, whatever is killed and however many runners
-there are. An event that cannot be applied is tried again, ever more slowly, until it can (after a
-repair, a new release): it is never skipped, and the checkpoint says which one it is and why.
+there are. An event that cannot be applied is set aside with its stream (see `infra.projections.poison`);
+while the database is away, or refuses, everything is tried again, ever more slowly.
 """
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from time import monotonic, perf_counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from time import monotonic
 from typing import Final
 
 import psycopg
 import structlog
 
-from domain.errors import DomainError
-from domain.events import PositionedEvent
-from infra.event_store.feed import EventFeed, FeedPage
-from infra.observability.database_errors import told
+from domain.events import FutureSchemaVersion
+from infra.event_store.feed import EventFeed, FeedPage, UnreadableEvent
 from infra.observability.metrics import ProjectionMetrics
+from infra.projections.batches import Batches, PausedByOperator
 from infra.projections.checkpoints import (
+    Checkpoint,
     CheckpointMoved,
     Connection,
-    advance,
     ensure_checkpoint,
     mark_failed,
     read_checkpoint,
 )
+from infra.projections.poison import sentence
+from infra.projections.read_ahead import ReadAhead
 from infra.projections.rebuild import rebuild
+from infra.projections.runs import Run, took_the_connection_along
 from projections.projection import Projection
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
-_ERROR_LENGTH: Final = 2_000
+# Somebody else was in the way, or is the next time: nothing to tell anybody about.
+_PASSING: Final = (psycopg.errors.TransactionRollback, psycopg.errors.LockNotAvailable)
+
+Around = Callable[[str, FeedPage], AbstractContextManager[object]]
+"""What surrounds the work on a page: a span, where traces are on."""
 
 log = structlog.get_logger("projections")
+
+
+def no_span(_projection: str, _page: FeedPage) -> AbstractContextManager[object]:
+    return nullcontext()
 
 
 class ProjectionRunner:
@@ -49,6 +59,7 @@ class ProjectionRunner:
         poll_interval_s: looks for events at least this often, even if nobody calls.
         gather_s: lets events gather for so long at the end of the log, which makes batches of them.
         metrics: where to count what was applied and what failed.
+        around: is entered with the projection's name and each page that is taken.
     """
 
     def __init__(  # noqa: PLR0913 - all but three by name
@@ -61,6 +72,7 @@ class ProjectionRunner:
         poll_interval_s: float = 0.2,
         gather_s: float = 0.0,
         metrics: ProjectionMetrics | None = None,
+        around: Around = no_span,
     ) -> None:
         self.projection = projection
         self._feed = feed
@@ -69,6 +81,11 @@ class ProjectionRunner:
         self._poll_interval_s = poll_interval_s
         self._gather_s = gather_s
         self._metrics = metrics
+        self._around = around
+        self._batches = Batches(projection, metrics)
+        self._run_before: Run | None = None
+        self._careful = False
+        self._crashed = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
@@ -126,7 +143,7 @@ class ProjectionRunner:
                 if self._metrics is not None:
                     self._metrics.failures.labels(self.name).inc()
                 log.warning(
-                    "projection halted", projection=self.name, error=_sentence(error), retry_in_s=pause_s
+                    "projection halted", projection=self.name, error=sentence(error), retry_in_s=pause_s
                 )
             finally:
                 self._connection = None
@@ -136,104 +153,127 @@ class ProjectionRunner:
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def _follow(self, connection: Connection) -> None:
+        run = self._begin_run(connection)
         self._settle(connection)
         position = self._look(connection)
-        while not self._stopping.is_set():
-            try:
-                page = self._feed.read(position, self._batch_size, self.projection.event_types)
-            except DomainError as error:
-                # An event that cannot be understood holds up everybody who asked for it.
-                self._mark_failed(connection, position, None, error)
-                raise
-            if page.up_to > position:
-                position = self._apply_page(connection, position, page)
-                if len(page.events) < self._batch_size:
+        with ReadAhead(self._feed, self._batch_size, self.projection.event_types) as pages:
+            while not self._stopping.is_set():
+                page = pages.page(position)
+                if page.up_to == position:
+                    self._feed.wait(position, self._poll_interval_s)
+                    position = self._look(connection)
+                    continue
+                with self._around(self.name, page):
+                    position = self._take(connection, position, page, run)
+                if not pages.is_full(page):
                     # The end of the log is near: a few events at once cost what one costs.
                     self._stopping.wait(self._gather_s)
-            else:
-                self._feed.wait(position, self._poll_interval_s)
-                position = self._look(connection)
+        run.end(connection)
+        self._run_before = None
+
+    def _begin_run(self, connection: Connection) -> Run:
+        """Takes note of deaths, also of a server process that this runner's event may have crashed."""
+        crashed = self._crashed
+        if self._run_before is not None:
+            self._run_before.end(connection, died=crashed)
+        run = Run.begin(connection, self.name)
+        self._run_before = run
+        self._crashed = False
+        self._careful = self._careful or crashed or run.after_death
+        return run
 
     def _settle(self, connection: Connection) -> None:
         """Sees to it that the rows are of this version of the projection."""
         with connection.transaction():
             ensure_checkpoint(connection, self.projection)
-            checkpoint = read_checkpoint(connection, self.name)
-        assert checkpoint is not None
-        if checkpoint.version > self.projection.version:
-            raise NewerVersionRuns(self.name, checkpoint.version)
-        if checkpoint.version < self.projection.version:
-            log.info("projection is rebuilt", projection=self.name, version=self.projection.version)
-            rebuild(self.projection, self._feed, connection)
+        if self._checkpoint(connection).version < self.projection.version:
+            self._wait_until_resumed(connection)
+            if not self._stopping.is_set():
+                log.info("projection is rebuilt", projection=self.name, version=self.projection.version)
+                rebuild(self.projection, self._feed, connection)
 
     def _look(self, connection: Connection) -> int:
+        """Where the projection stands, once it is not paused."""
+        position = self._wait_until_resumed(connection).position
+        self._position = position
+        return position
+
+    def _wait_until_resumed(self, connection: Connection) -> Checkpoint:
+        checkpoint = self._checkpoint(connection)
+        while checkpoint.paused and not self._stopping.is_set():
+            self._stopping.wait(self._poll_interval_s)
+            checkpoint = self._checkpoint(connection)
+        return checkpoint
+
+    def _checkpoint(self, connection: Connection) -> Checkpoint:
         checkpoint = read_checkpoint(connection, self.name)
         if checkpoint is None:
             raise LookupError(f"{self.name} has lost its checkpoint")
         if checkpoint.version > self.projection.version:
             raise NewerVersionRuns(self.name, checkpoint.version)
-        self._position = checkpoint.position
-        return checkpoint.position
+        return checkpoint
 
-    def _apply_page(self, connection: Connection, position: int, page: FeedPage) -> int:
-        """The position after the page, or where somebody else has taken the projection meanwhile."""
+    def _take(self, connection: Connection, position: int, page: FeedPage, run: Run) -> int:
+        """The position after the page, or where somebody else has left the projection meanwhile."""
+        page, newer = _before_what_is_newer(page)
         try:
-            self._apply(connection, position, page.events, page.up_to)
-        except CheckpointMoved:
+            if self._careful:
+                return self._take_with_care(connection, position, page, run)
+            if page.up_to > position:
+                self._batches.apply(connection, position, page)
+                self._position = page.up_to
+        except (CheckpointMoved, PausedByOperator):
             return self._look(connection)
         except Exception as error:
-            if connection.broken or self._stopping.is_set():
-                raise
-            log.info("batch failed, trying event by event", projection=self.name, error=_sentence(error))
-            return self._apply_singly(connection, position, page)
-        return page.up_to
+            self._crashed = took_the_connection_along(error)
+            self._mark_failed(connection, self._position, None, error)
+            raise
+        if newer is not None:
+            self._mark_failed(connection, self._position, newer.position, newer.error)
+            raise newer.error
+        return self._position
 
-    def _apply_singly(self, connection: Connection, position: int, page: FeedPage) -> int:
-        """Everything before the event that cannot be applied, then says which one that is."""
-        for event in page.events:
-            try:
-                self._apply(connection, position, [event], event.position)
-            except CheckpointMoved:
-                return self._look(connection)
-            except Exception as error:
-                if not connection.broken and not self._stopping.is_set():
-                    self._mark_failed(connection, position, event.position, error)
-                raise
-            position = event.position
-        return position
-
-    def _apply(
-        self, connection: Connection, position: int, events: Sequence[PositionedEvent], up_to: int
-    ) -> None:
-        with connection.transaction():
-            checkpoint = read_checkpoint(connection, self.name, lock=True)
-            started = perf_counter()
-            expected = (position, self.projection.version)
-            if checkpoint is None or (checkpoint.position, checkpoint.version) != expected:
-                raise CheckpointMoved(self.name, position)
-            if events:
-                with connection.cursor() as cursor:
-                    self.projection.apply(cursor, events)
-            advance(connection, self.projection, from_position=position, to_position=up_to)
-        self._position = up_to
-        if self._metrics is not None and events:
-            self._metrics.applied.labels(self.name).inc(len(events))
-            self._metrics.batch_duration_s.labels(self.name).observe(perf_counter() - started)
+    def _take_with_care(self, connection: Connection, position: int, page: FeedPage, run: Run) -> int:
+        for reached in self._batches.apply_with_care(connection, position, page, run):
+            self._position = reached
+            if self._stopping.is_set():
+                return reached
+        self._careful = False
+        return self._position
 
     def _mark_failed(
         self, connection: Connection, position: int, failed_position: int | None, error: Exception
     ) -> None:
-        log.error(
-            "event cannot be applied", projection=self.name, failed_position=failed_position, exc_info=error
-        )
+        """Says so where everybody looks, as far as the database can be told."""
+        if connection.broken or self._stopping.is_set() or isinstance(error, _PASSING):
+            return
         with connection.transaction():
             mark_failed(
                 connection,
                 self.name,
                 at_position=position,
                 failed_position=failed_position,
-                error=_sentence(error),
+                error=sentence(error),
             )
+
+
+def _before_what_is_newer(page: FeedPage) -> tuple[FeedPage, UnreadableEvent | None]:
+    """The page up to the first event that only a newer release can read, and that event.
+
+    That release runs already, or will: setting such events aside would leave its work undone.
+    """
+    newer = next((each for each in page.unreadable if isinstance(each.error, FutureSchemaVersion)), None)
+    if newer is None:
+        return page, None
+    up_to = newer.position - 1
+    return (
+        FeedPage(
+            [each for each in page.events if each.position <= up_to],
+            up_to,
+            [each for each in page.unreadable if each.position <= up_to],
+        ),
+        newer,
+    )
 
 
 class NewerVersionRuns(Exception):
@@ -241,7 +281,3 @@ class NewerVersionRuns(Exception):
 
     def __init__(self, name: str, version: int) -> None:
         super().__init__(f"the rows of {name} are kept by a newer release, in version {version}")
-
-
-def _sentence(error: Exception) -> str:
-    return told(error)[:_ERROR_LENGTH]

@@ -75,6 +75,7 @@ SCORED_ITEMS = Table(
 class AttemptsProjection:
     name: ClassVar[str] = "attempts"
     version: ClassVar[int] = 1
+    partitioned: ClassVar[bool] = True
     tables: ClassVar[tuple[str, ...]] = ("scored_items", "attempt_responses", "attempts")
     event_types: ClassVar[tuple[type[Event], ...]] = (
         AttemptStarted,

@@ -116,5 +116,5 @@ def _sum_points(cursor: Cursor, exams: Rows, forms: dict[str, list[Row]]) -> Non
 
 def _replace_forms(cursor: Cursor, forms: dict[str, list[Row]]) -> None:
     if forms:
-        cursor.execute("DELETE FROM read.exam_items WHERE exam_id = ANY(%s)", [sorted(forms)])
+        EXAM_ITEMS.delete(cursor, exam_id=sorted(forms))
         EXAM_ITEMS.save(cursor, (row for form in forms.values() for row in form))

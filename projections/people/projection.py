@@ -28,6 +28,7 @@ PEOPLE = Table(
 class PeopleProjection:
     name: ClassVar[str] = "people"
     version: ClassVar[int] = 1
+    partitioned: ClassVar[bool] = True
     tables: ClassVar[tuple[str, ...]] = ("people",)
     event_types: ClassVar[tuple[type[Event], ...]] = (UserRegistered, ProfileChanged, RoleGranted)
 

@@ -35,6 +35,8 @@ SKELETON = {
     ),
     "infra/event_store/__init__.py": "",
     "infra/event_store/recorder.py": "import eventsourcing, psycopg\nimport commands.take_exam\n",
+    "infra/kafka/__init__.py": "",
+    "infra/kafka/python_client.py": "import kafka\n",
     "infra/http/__init__.py": "",
     "infra/http/problems.py": "import fastapi\nimport infra.auth.tokens, domain.exams\n",
     "infra/postgres/__init__.py": "",
@@ -74,6 +76,7 @@ VIOLATIONS = [
     ("infra/http/problems.py", "infra.postgres.pool"),
     ("infra/http/problems.py", "commands.take_exam"),
     ("infra/postgres/pool.py", "eventsourcing"),
+    ("infra/postgres/pool.py", "kafka"),
     ("infra/postgres/pool.py", "infra.composition"),
     ("infra/postgres/pool.py", "commands.api.exams"),
 ]

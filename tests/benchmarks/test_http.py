@@ -14,6 +14,7 @@ import pytest
 
 from tests.benchmarks.harness import Report, bench_database, bench_server, named, paired, scaled
 from tests.benchmarks.http_server import NOOP
+from tests.benchmarks.sequencing import sequencer_running
 from tests.support.postgres import CHECKOUT
 
 CONNECTIONS = 64
@@ -29,7 +30,7 @@ def test_http(tmp_path: Path) -> None:
         with (
             bench_server(fsync=fsync) as server,
             bench_database(server) as conninfo,
-            _sequencer(conninfo),
+            sequencer_running(conninfo),
             _api(conninfo, tmp_path / f"fsync-{fsync}") as api,
         ):
             found = paired(
@@ -48,17 +49,6 @@ def test_http(tmp_path: Path) -> None:
                     name = f"{load}, {latency.removesuffix('_ms')}"
                     report.figure(named(name, fsync=fsync), [seen[latency]], "ms")
     report.write()
-
-
-@contextmanager
-def _sequencer(conninfo: str) -> Iterator[None]:
-    """In a process of its own, as in production."""
-    words = [sys.executable, "-m", "tests.support.sequencing", conninfo]
-    with subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.PIPE) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 @contextmanager

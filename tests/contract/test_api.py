@@ -74,6 +74,7 @@ def facts(school, person):
         },
         "cursors": {
             "listItemBanks": bank_cursor,
+            "listAuditEntries": next_cursor(school.admin(), "/audit-entries"),
             "listItems": next_cursor(school.teacher, f"/item-banks/{exam.bank_id}/items"),
             "listExams": next_cursor(school.teacher, "/exams"),
             "listAttempts": next_cursor(school.teacher, f"/exams/{exam.exam_id}/attempts"),
@@ -118,6 +119,12 @@ def test_it_keeps_its_contract_with_a_student(api, school, folder):
     student = school.student()
     known = facts(school, student)
     run_schemathesis(api, folder, known, student.token, max_examples=8, phases=ALL_PHASES)
+
+
+def test_it_keeps_its_contract_with_an_administrator(api, school, folder):
+    admin = school.admin()
+    known = facts(school, admin)
+    run_schemathesis(api, folder, known, admin.token, max_examples=5, phases="examples,fuzzing")
 
 
 def test_it_keeps_its_contract_with_a_program(api, school, folder):

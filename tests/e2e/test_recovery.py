@@ -98,8 +98,8 @@ class Examinee:
     def assert_nothing_is_lost_or_doubled(self):
         assert self.unexpected == []
         rows = self.place.query(
-            "SELECT originator_version, state FROM log.megacity_events WHERE originator_id = %s "
-            "AND topic <> 'attempt.started.v1' ORDER BY originator_version",
+            "SELECT version FROM log.events WHERE stream_id = %s "
+            "AND type <> 'attempt.started.v1' ORDER BY version",
             self.attempt_id,
         )
         assert len(rows) == len(self.acknowledged) == self.acknowledged[-1]

@@ -58,7 +58,7 @@ def undisturbed(system, files):
 
 
 def position(system):
-    [[head]] = system.query("SELECT coalesce(max(notification_id), 0) FROM log.megacity_events")
+    [[head]] = system.query("SELECT coalesce(max(position), 0) FROM log.positions")
     return head
 
 
@@ -66,8 +66,8 @@ def given_per_attempt(system, after):
     """How many first answers each attempt has got since a position."""
     return dict(
         system.query(
-            "SELECT originator_id, count(*) FROM log.megacity_events "
-            "WHERE topic = 'attempt.response_given.v1' AND notification_id > %s GROUP BY originator_id",
+            "SELECT stream_id, count(*) FROM log.events JOIN log.positions USING (append_id) "
+            "WHERE type = 'attempt.response_given.v1' AND position > %s GROUP BY stream_id",
             after,
         )
     )
@@ -75,7 +75,9 @@ def given_per_attempt(system, after):
 
 def event_counts(system, after):
     rows = system.query(
-        "SELECT topic, count(*) FROM log.megacity_events WHERE notification_id > %s GROUP BY topic", after
+        "SELECT type, count(*) FROM log.events JOIN log.positions USING (append_id) "
+        "WHERE position > %s GROUP BY type",
+        after,
     )
     return Counter(dict(rows))
 

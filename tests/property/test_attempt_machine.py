@@ -199,8 +199,10 @@ class AnAttempt(RuleBasedStateMachine):
         codec = event_codec()
         read = []
         for recorded in self.world.log.stream(self.attempt_id):
-            stored_name, state = codec.encode(recorded)
-            read.append(codec.decode(recorded.stream_id, recorded.version, stored_name, state))
+            stored = codec.encode(recorded)
+            read.append(
+                codec.decode(stored.stream_id, stored.version, stored.type, stored.meta, stored.payload)
+            )
         assert read == self.world.log.stream(self.attempt_id)
         assert [recorded.version for recorded in read] == list(range(1, self.length + 1))
         state = fold(ATTEMPT, tuple(recorded.event for recorded in read))

@@ -41,12 +41,12 @@ def test_an_event_is_read_as_it_was_recorded(cls, personal, data):
     event = data.draw(recorded(cls))
     codec = EventCodec(EVENTS, personal)
 
-    stored_name, stored = codec.encode(event)
-    read = codec.decode(event.stream_id, event.version, stored_name, stored)
+    stored = codec.encode(event)
+    read = codec.decode(stored.stream_id, stored.version, stored.type, stored.meta, stored.payload)
 
     assert read == event
     assert type(read.event) is cls
-    assert codec.encode(read) == (stored_name, stored)
+    assert codec.encode(read) == stored
 
 
 items = st.one_of(

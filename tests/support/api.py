@@ -34,6 +34,7 @@ from infra.composition import build_app, new_id, role_lifespan
 from infra.database import Database
 from infra.http.principal import Principal, RoleGrant
 from infra.observability.metrics import new_registry
+from infra.observability.tracing import Tracing
 from infra.server import Role, Server, listening_socket
 from infra.settings import Settings
 from tests.support.postgres import ROLE_SECRET
@@ -287,14 +288,20 @@ def eventually(reached: Callable[[], Any], *, within_s: float = TIME_LIMIT_S, ev
 
 @contextmanager
 def running_api(
-    admin_conninfo: str, folder: Path, *, clock: Clock | None = None, role: Role = "all", **settings: Any
+    admin_conninfo: str,
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    role: Role = "all",
+    tracing: Tracing | None = None,
+    **settings: Any,
 ) -> Iterator[Api]:
     """Serves a role until the block ends; `settings` are those of `infra.settings.Settings`."""
     made = Settings(var_dir=folder, **settings)
     database = Database(admin_conninfo=admin_conninfo, role_secret=ROLE_SECRET)
     clock = clock or Clock()
     registry = new_registry()
-    lifespan = role_lifespan(made, database, registry, role, clock)
+    lifespan = role_lifespan(made, database, registry, role, clock, tracing=tracing)
     loops: list[asyncio.AbstractEventLoop] = []
 
     @asynccontextmanager
@@ -303,7 +310,7 @@ def running_api(
             loops.append(asyncio.get_running_loop())
             yield
 
-    app = build_app(made, registry, watched, role)
+    app = build_app(made, registry, watched, role, tracing)
     sock = listening_socket("127.0.0.1", 0)
     ready = threading.Event()
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)

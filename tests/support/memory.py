@@ -69,10 +69,12 @@ class MemoryLog:
         """It is saved, and the answer is lost."""
         self._fail_after.append(error)
 
-    async def load(self, stream_id: str, after_version: int = 0) -> Sequence[RecordedEvent]:
+    async def load(
+        self, stream_id: str, after_version: int = 0, limit: int | None = None
+    ) -> Sequence[RecordedEvent]:
         self.loads += 1
         await others_go_first()
-        found = self.stream(stream_id)[after_version:]
+        found = self.stream(stream_id)[after_version:][:limit]
         await others_go_first()
         return found
 
@@ -87,6 +89,7 @@ class MemoryLog:
 
     def _append(self, appends: Sequence[StreamAppend]) -> None:
         versions: dict[str, int] = {}
+        appends = [append for append in appends if append.events]
         for append in appends:
             version = versions.setdefault(append.stream_id, len(self.stream(append.stream_id)))
             if append.expected_version != version:

@@ -30,6 +30,14 @@ from domain.items.content import (
 from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
 from domain.items.responses import ChosenOptions, GivenNumber, GivenText
 from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.system.events import (
+    PoisonEventRetried,
+    PoisonEventSetAside,
+    PoisonEventSkipped,
+    ProjectionPaused,
+    ProjectionRebuilt,
+    ProjectionResumed,
+)
 from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
 from tests.support.exam_parts import (
     BANK_ID,
@@ -178,6 +186,30 @@ _EVENTS: dict[str, Event] = {
     ),
     "user.profile_changed.v1": ProfileChanged(display_name="김서연", language="en"),
     "user.role_granted.v1": RoleGranted(role="teacher", org_id=SCHOOL),
+    "system.projection_paused.v1": ProjectionPaused(projection="people", reason="the disk is being moved"),
+    "system.projection_resumed.v1": ProjectionResumed(projection="people"),
+    "system.poison_event_set_aside.v1": PoisonEventSetAside(
+        projection="people",
+        event_position=4711,
+        event_stream_id=STUDENT,
+        event_version=3,
+        event_type="user.profile_changed.v1",
+        error="RowMissing",
+        attempts=2,
+    ),
+    "system.poison_event_retried.v1": PoisonEventRetried(projection="people", event_stream_id=STUDENT),
+    "system.poison_event_skipped.v1": PoisonEventSkipped(
+        projection="people", event_position=4711, event_stream_id=STUDENT, reason="written by a test"
+    ),
+    "system.projection_rebuilt.v1": ProjectionRebuilt(
+        projection="people",
+        projection_version=2,
+        up_to_position=9000,
+        events=8000,
+        rows={"people": 120},
+        sha256="5f3c" * 16,
+        code_sha256="a1b2" * 16,
+    ),
 }
 
 EXAMPLES: dict[str, RecordedEvent] = {

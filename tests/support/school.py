@@ -21,6 +21,7 @@ from infra.postgres.roles import PROJECTOR, READER, role_conninfo
 from infra.projections.rebuild import rebuild
 from infra.read_store import ReadStore
 from projections.attempts.projection import AttemptsProjection
+from projections.audit.projection import AuditProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
@@ -37,7 +38,13 @@ from tests.support.story import (
     a_numeric_item,
 )
 
-PROJECTIONS = [PeopleProjection(), CatalogueProjection(), AttemptsProjection(), ItemAnalysisProjection()]
+PROJECTIONS = [
+    PeopleProjection(),
+    CatalogueProjection(),
+    AttemptsProjection(),
+    ItemAnalysisProjection(),
+    AuditProjection(),
+]
 NOW = BEGIN + timedelta(seconds=600)
 RIGHT, WRONG = ChosenOptions(("1",)), ChosenOptions(("2",))
 
@@ -100,12 +107,18 @@ def _a_school_elsewhere(story: Story) -> None:
 
 def project(conninfo: str, story: Story) -> None:
     """Makes the rows anew, and writes the log's positions, which consistency tokens are resolved with."""
-    with psycopg.connect(conninfo, autocommit=True) as admin, admin.cursor() as cursor:
+    with psycopg.connect(conninfo) as admin, admin.cursor() as cursor:
+        [(known,)] = cursor.execute("SELECT coalesce(max(position), 0) FROM log.positions").fetchall()
+        more = [each for each in story.events if each.position > known]
         cursor.executemany(
-            "INSERT INTO log.megacity_events"
-            " (originator_id, originator_version, topic, state, notification_id)"
-            " VALUES (%s, %s, '', '', %s) ON CONFLICT DO NOTHING",
-            [(each.recorded.stream_id, each.recorded.version, each.position) for each in story.events],
+            "INSERT INTO log.events (stream_id, version, type, meta, payload, leaf)"
+            " VALUES (%s, %s, '', '', '', %s)",
+            [(each.recorded.stream_id, each.recorded.version, bytes(32)) for each in more],
+        )
+        cursor.executemany(
+            "INSERT INTO log.positions (position, append_id, leaf)"
+            " SELECT %s, append_id, leaf FROM log.events WHERE stream_id = %s AND version = %s",
+            [(each.position, each.recorded.stream_id, each.recorded.version) for each in more],
         )
     as_projector = role_conninfo(conninfo, PROJECTOR, ROLE_SECRET)
     with psycopg.connect(as_projector, row_factory=dict_row, autocommit=True) as connection:

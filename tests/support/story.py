@@ -1,9 +1,10 @@
 """A log written by hand: events with ids, versions, positions and times that are the same in every run."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
+from zlib import crc32
 
 from domain.attempts.events import (
     AttemptScored,
@@ -29,7 +30,7 @@ from domain.items.events import ItemBankCreated, ItemCreated
 from domain.items.responses import ChosenOptions, Response
 from domain.items.scoring import score
 from domain.users.events import RoleGranted, UserRegistered
-from infra.event_store.feed import FeedPage
+from infra.event_store.feed import FeedPage, OnUnreadable, Partition
 
 ZONE = "univprep"
 BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -256,16 +257,54 @@ class StoryFeed:
     def head(self) -> int:
         return len(self.story.events)
 
-    def read(self, after: int, limit: int, event_types: Sequence[type[Event]] | None = None) -> FeedPage:
+    def read(
+        self,
+        after: int,
+        limit: int,
+        event_types: Sequence[type[Event]] | None = None,
+        *,
+        categories: Sequence[str] | None = None,
+        partition: Partition | None = None,
+        up_to: int | None = None,
+    ) -> FeedPage:
         self.reads += 1
-        head = self.head()
+        end = self.head() if up_to is None else min(self.head(), up_to)
         found: list[PositionedEvent] = []
-        for event in self.story.events[after:head]:
-            if event_types is None or isinstance(event.recorded.event, tuple(event_types)):
+        for event in self.story.events[after:end]:
+            if self._is_wanted(event, event_types, categories, partition):
                 found.append(event)
                 if len(found) == limit:
                     return FeedPage(found, event.position)
-        return FeedPage(found, max(head, after))
+        return FeedPage(found, max(end, after))
+
+    def stream(
+        self,
+        after: int,
+        up_to: int,
+        event_types: Sequence[type[Event]] | None = None,
+        *,
+        categories: Sequence[str] | None = None,
+        partition: Partition | None = None,
+        on_unreadable: OnUnreadable | None = None,  # a story has none
+    ) -> Iterator[PositionedEvent]:
+        del on_unreadable
+        for event in self.story.events[after : min(self.head(), up_to)]:
+            if self._is_wanted(event, event_types, categories, partition):
+                yield event
+
+    @staticmethod
+    def _is_wanted(
+        event: PositionedEvent,
+        event_types: Sequence[type[Event]] | None,
+        categories: Sequence[str] | None,
+        partition: Partition | None,
+    ) -> bool:
+        stream = event.recorded.stream_id
+        return (
+            (event_types is None or isinstance(event.recorded.event, tuple(event_types)))
+            and (categories is None or event.recorded.category in categories)
+            and (partition is None or crc32(stream.encode()) % partition.count == partition.index)
+        )
 
     def wait(self, after: int, timeout_s: float) -> None:
         if self.head() <= after:

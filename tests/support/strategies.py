@@ -41,6 +41,14 @@ from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
 from domain.items.responses import ChosenOptions, GivenNumber, GivenText
 from domain.languages import LANGUAGES
 from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.system.events import (
+    PoisonEventRetried,
+    PoisonEventSetAside,
+    PoisonEventSkipped,
+    ProjectionPaused,
+    ProjectionRebuilt,
+    ProjectionResumed,
+)
 from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
 from domain.zones import ZONES, Role
 from tests.support.exam_parts import uuid7
@@ -182,6 +190,36 @@ EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
     ),
     ProfileChanged: st.builds(ProfileChanged, display_name=texts, language=languages),
     RoleGranted: st.builds(RoleGranted, role=roles, org_id=maybe(ids("organization"))),
+    ProjectionPaused: st.builds(ProjectionPaused, projection=texts, reason=texts),
+    ProjectionResumed: st.builds(ProjectionResumed, projection=texts),
+    PoisonEventSetAside: st.builds(
+        PoisonEventSetAside,
+        projection=texts,
+        event_position=counts,
+        event_stream_id=ids("attempt"),
+        event_version=counts,
+        event_type=texts,
+        error=texts,
+        attempts=counts,
+    ),
+    PoisonEventRetried: st.builds(PoisonEventRetried, projection=texts, event_stream_id=ids("attempt")),
+    PoisonEventSkipped: st.builds(
+        PoisonEventSkipped,
+        projection=texts,
+        event_position=counts,
+        event_stream_id=ids("attempt"),
+        reason=texts,
+    ),
+    ProjectionRebuilt: st.builds(
+        ProjectionRebuilt,
+        projection=texts,
+        projection_version=counts,
+        up_to_position=counts,
+        events=counts,
+        rows=st.dictionaries(texts, counts, max_size=4),
+        sha256=texts,
+        code_sha256=texts,
+    ),
 }
 
 metadata = st.builds(

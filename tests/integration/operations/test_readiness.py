@@ -9,10 +9,13 @@ import pytest
 from fastapi import FastAPI
 
 from infra.observability.metrics import ProjectionMetrics, new_registry
+from infra.observability.sequencer_metrics import SequencerMetrics
 from infra.operations import Operations, operations_router
 from infra.postgres.roles import WRITER, role_conninfo
 from infra.readiness import ReadinessProbe
 from tests.support.postgres import ROLE_SECRET
+from tests.support.stored_story import store
+from tests.support.story import a_whole_story
 
 EMAIL = "minji@example.org"
 CHANGED = "UPDATE ops.schema_migrations SET sha256 = repeat('0', 64) WHERE version = 20"
@@ -23,6 +26,20 @@ HALTED = (
     "INSERT INTO ops.projections (name, version, position, status, error, failed_position)"
     f" VALUES ('people', 1, 6, 'failed', 'refused: {EMAIL}', 7)"
 )
+
+# A batch of a minute ago, after which everything is sequenced.
+BATCH = """
+    INSERT INTO log.batches (last_position, last_append_id, snapshot, system_id, sequenced_at)
+    SELECT %s, (SELECT max(append_id) FROM log.positions), pg_current_snapshot(),
+        (SELECT system_identifier FROM pg_control_system()), now() - interval '1 minute'
+"""
+# Two events that nobody has given a position.
+WAITING = """
+    INSERT INTO log.events (stream_id, version, type, meta, payload, leaf)
+    SELECT stream_id, (SELECT max(version) + 1 FROM log.events m WHERE m.stream_id = e.stream_id),
+        type, meta, payload, leaf
+    FROM (SELECT DISTINCT ON (stream_id) * FROM log.events ORDER BY stream_id LIMIT 2) AS e
+"""
 
 
 @pytest.fixture
@@ -40,6 +57,7 @@ def ask(database):
         probe = ReadinessProbe(
             conninfo or role_conninfo(database, WRITER, ROLE_SECRET),
             ProjectionMetrics.create(registry),
+            SequencerMetrics.create(registry),
             ready_lag=10,
             good_for_s=good_for_s,
         )
@@ -76,9 +94,10 @@ def test_many_who_ask_at_once_share_one_look_and_one_connection(ask, monkeypatch
 
 def test_a_look_is_not_good_for_ever(database, admin):
     async def story():
-        metrics = ProjectionMetrics.create(new_registry())
+        registry = new_registry()
+        metrics = ProjectionMetrics.create(registry), SequencerMetrics.create(registry)
         conninfo = role_conninfo(database, WRITER, ROLE_SECRET)
-        probe = ReadinessProbe(conninfo, metrics, ready_lag=10, good_for_s=0.0)
+        probe = ReadinessProbe(conninfo, *metrics, ready_lag=10, good_for_s=0.0)
         first = await probe()
         admin.execute(CHANGED)
         return first.status, (await probe()).status
@@ -116,8 +135,55 @@ def test_a_halted_projection_is_told_with_its_place_and_without_its_error(ask, a
     ready, metrics = ask("/readyz", "/metrics")
     assert ready.status_code == 503
     assert ready.json()["reasons"] == ["projection people has halted"]
-    assert ready.json()["projections"] == [
-        {"name": "people", "position": 6, "lag": 0, "halted": True, "failed_position": 7}
-    ]
+    [projection] = ready.json()["projections"]
+    assert (projection["name"], projection["position"], projection["lag"]) == ("people", 6, 0)
+    assert (projection["halted"], projection["failed_position"]) == (True, 7)
     assert EMAIL not in json.dumps(ready.json()) + metrics.text
     assert 'megacity_projection_position{projection="people"} 6.0' in metrics.text
+
+
+def test_the_log_and_how_far_behind_everybody_is_are_told(ask, admin, database):
+    story = a_whole_story(2)
+    store(database, story)
+    head = len(story.events)
+    admin.execute(
+        "INSERT INTO ops.projections (name, version, position, status, set_aside)"
+        " VALUES ('people', 1, %s, 'running', 3)",
+        [head - 4],
+    )
+    admin.execute(BATCH, [head - 1])
+    admin.execute(WAITING)
+    ready, metrics = ask("/readyz", "/metrics")
+    assert (ready.json()["head"], ready.json()["unsequenced"]) == (head, 2)
+    [projection] = ready.json()["projections"]
+    assert (projection["lag"], projection["set_aside"]) == (4, 3)
+    assert projection["lag_s"] > 59
+    assert 'megacity_projection_lag_events{projection="people"} 4.0' in metrics.text
+    assert 'megacity_projection_events_set_aside{projection="people"} 3.0' in metrics.text
+    figures = dict(line.rsplit(" ", 1) for line in metrics.text.splitlines() if not line.startswith("#"))
+    assert float(figures["megacity_sequencer_lag_events"]) == 2
+    assert float(figures["megacity_sequencer_lag_seconds"]) > 3600
+    assert float(figures['megacity_projection_lag_seconds{projection="people"}']) > 59
+
+
+@pytest.mark.parametrize(("status", "answer"), [("running", 503), ("paused", 200)])
+def test_a_projection_that_is_far_behind_is_not_ready_unless_an_operator_paused_it(
+    ask, admin, database, status, answer
+):
+    store(database, a_whole_story(2))
+    admin.execute(
+        "INSERT INTO ops.projections (name, version, position, status) VALUES ('people', 1, 1, %s)", [status]
+    )
+    [ready] = ask("/readyz")
+    assert ready.status_code == answer
+    assert ready.json()["projections"][0]["paused"] == (status == "paused")
+    assert bool(ready.json()["reasons"]) == (answer == 503)
+
+
+def test_where_nobody_sequences_it_is_not_ready(ask, admin, database):
+    store(database, a_whole_story(2))
+    for _ in range(6):
+        admin.execute(WAITING)
+    [ready] = ask("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["reasons"] == ["12 events or more wait for the sequencer"]

@@ -6,6 +6,7 @@ from random import Random
 import psycopg
 import pytest
 
+from infra.projections.blue_green import WouldLoseEvents
 from infra.projections.checkpoints import read_checkpoint
 from infra.projections.rebuild import LogTooShort, fingerprint, rebuild, verify
 from infra.projections.runner import ProjectionRunner
@@ -50,9 +51,10 @@ def test_a_rebuild_gives_the_same_rows_byte_for_byte(connect, projector, project
     before = bytes_of(projector, projection)
     assert any(before.values())
     reached = []
-    position = rebuild(
+    certificate = rebuild(
         projection, StoryFeed(story), projector, lambda done, all_: reached.append((done, all_))
     )
+    position = certificate.position
     assert bytes_of(projector, projection) == before
     assert position == read_checkpoint(projector, projection.name).position == len(story.events)
     assert reached[-1] == (position, position)
@@ -82,7 +84,7 @@ def test_a_rebuild_while_answers_keep_coming_loses_and_doubles_nothing(connect, 
     try:
         while runner.position < 50:
             threading.Event().wait(0.01)
-        positions = [rebuild(projection, feed, projector) for _ in range(3)]
+        positions = [rebuild(projection, feed, projector).position for _ in range(3)]
     finally:
         stop.set()
         writer.join()
@@ -118,7 +120,7 @@ def test_a_rebuild_that_fails_leaves_everything_as_it_was(connect, projector):
     story = a_whole_story()
     run_to_the_end(PeopleProjection(), story, connect)
     before = bytes_of(projector, PeopleProjection())
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(WouldLoseEvents, match="ZeroDivisionError"):
         rebuild(Broken(), StoryFeed(story), projector)
     assert bytes_of(projector, PeopleProjection()) == before
     assert read_checkpoint(projector, "people").position == len(story.events)

@@ -36,6 +36,9 @@ def principals(school) -> dict[str, Principal]:
         "zone teacher": principal("user-of-the-zone", ("student", None), ("teacher", None)),
         "other zone": principal("user-in-kzone", ("student", None), zone_id="kzone"),
         "service": principal("client-player", ("service", ORG)),
+        "org_admin": principal("user-org-admin", ("org_admin", ORG)),
+        "other org_admin": principal("user-other-admin", ("org_admin", OTHER_ORG)),
+        "zone_admin": principal("user-zone-admin", ("zone_admin", None)),
         "sys_admin": principal("user-admin", ("sys_admin", None)),
         "mina's attempt": principal(
             people["mina"], ("student", None), attempt_id=school.attempts["mina by_hand"]

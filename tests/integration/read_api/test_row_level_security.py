@@ -27,8 +27,10 @@ KEYS = {
     "item_statistics": ("exam_id", "ordinal"),
     "option_statistics": ("exam_id", "item_id", "option"),
     "score_distribution": ("exam_id", "score"),
+    "audit_entries": ("position",),
 }
 STAFF = {"teacher", "tutor", "org_admin", "service"}
+AUDITING = {"org_admin", "zone_admin", "sys_admin"}
 
 
 class Rules:
@@ -42,14 +44,16 @@ class Rules:
         return {
             tuple(row[column] for column in KEYS[table])
             for row in self.rows[table]
-            if self._in_zone(asker, row) and (self._is_staff(asker, row) or self._opened(asker, table, row))
+            if self._in_zone(asker, row)
+            and (self._is_staff(asker, table, row) or self._opened(asker, table, row))
         }
 
     def _in_zone(self, asker, row):
         return row["zone_id"] == asker.zone_id or asker.has_role("sys_admin")
 
-    def _is_staff(self, asker, row):
-        return any(grant.role in STAFF and grant.org_id in {None, row["org_id"]} for grant in asker.roles)
+    def _is_staff(self, asker, table, row):
+        roles = AUDITING if table == "audit_entries" else STAFF
+        return any(grant.role in roles and grant.org_id in {None, row["org_id"]} for grant in asker.roles)
 
     def _opened(self, asker, table, row):
         own = [each for each in self.rows["attempts"] if each["examinee_id"] == asker.subject_id]
@@ -69,7 +73,7 @@ class Rules:
             case "scored_items":
                 return row["examinee_id"] == asker.subject_id and self._released(row)
             case _:
-                # Statistics are of nobody, so of nobody but the staff.
+                # Statistics are of nobody, so of nobody but the staff; and so are audit entries.
                 return asker.subject_id in {row.get("user_id"), row.get("examinee_id")}
 
     def _on_form(self, row, exams):
@@ -195,7 +199,7 @@ def test_a_policy_that_is_too_wide_or_too_narrow_is_noticed(
         "DELETE FROM read.attempts",
         "UPDATE read.attempts SET score = 100",
         "INSERT INTO read.item_banks VALUES ('b', 'univprep', 'o', 'n', 'd', now(), 1)",
-        "SELECT * FROM log.megacity_events",
+        "SELECT * FROM log.events",
         "SELECT * FROM ops.projections",
         "SET ROLE megacity_owner",
         "SET row_security = off; SELECT * FROM read.attempts",

@@ -60,7 +60,7 @@ def events(api):
 
     def count():
         with psycopg.connect(api.database.admin_conninfo) as connection:
-            rows = connection.execute("SELECT topic, count(*) FROM log.megacity_events GROUP BY topic")
+            rows = connection.execute("SELECT type, count(*) FROM log.events GROUP BY type")
             return Counter(dict(rows.fetchall()))
 
     return count

@@ -39,7 +39,7 @@ def answers_get_lost(api):
 def appends_wait(api):
     """Holds up every append until the block ends; `SELECT` on the log goes on."""
     with psycopg.connect(api.database.admin_conninfo) as connection:
-        connection.execute("LOCK TABLE log.megacity_events IN EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE log.events IN EXCLUSIVE MODE")
         yield
 
 

@@ -208,7 +208,7 @@ def test_a_key_that_was_sent_while_the_database_was_away_works_afterwards(mortal
 
 
 def test_more_than_can_wait_for_the_log_is_told_to_come_back(database):
-    store = {"pool_size": 1, "queue_limit": 1}
+    store = {"queue_limit": 1}
     with run_folder("api") as folder, running_api(database, folder, event_store=store) as api:
         teacher = api.school().teacher
 
@@ -217,7 +217,7 @@ def test_more_than_can_wait_for_the_log_is_told_to_come_back(database):
 
         with ThreadPoolExecutor(1) as threads:
             with psycopg.connect(database) as connection:
-                connection.execute("LOCK TABLE log.megacity_events IN EXCLUSIVE MODE")
+                connection.execute("LOCK TABLE log.events IN EXCLUSIVE MODE")
                 first = threads.submit(create)
                 eventually(lambda: api.write.streams._log._in_flight == 1)
                 busy = create()

@@ -148,9 +148,7 @@ def _as(token: str) -> dict[str, str]:
 
 
 def _put(api: Api, attempt_id: str, item_id: str, body: bytes, headers: dict[str, str]) -> tuple[Any, ...]:
-    answer = api.client().put(
-        f"/attempts/{attempt_id}/responses/{item_id}", content=body, headers=headers
-    )
+    answer = api.client().put(f"/attempts/{attempt_id}/responses/{item_id}", content=body, headers=headers)
     shown = {name: value for name, value in answer.headers.items() if name not in PASSING_HEADERS}
     assert int(answer.headers["content-length"]) == len(answer.content)
     return answer.status_code, sorted(shown.items()), _without_passing(json.loads(answer.content))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from commands.api.bodies import Moment
+from infra.http.moments import Moment
 
 moment = TypeAdapter(Moment)
 

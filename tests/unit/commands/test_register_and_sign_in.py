@@ -71,7 +71,7 @@ async def test_neither_the_password_nor_its_hash_is_in_the_log(world):
     [(_, kind, hash_)] = world.credentials.records.values()
     codec = event_codec()
 
-    stored = b"".join(codec.encode(recorded)[1] for recorded in world.log.all)
+    stored = b"".join(codec.encode(recorded).payload for recorded in world.log.all)
 
     assert kind == "password"
     assert hash_ == await world.hasher.hash(PASSWORD)

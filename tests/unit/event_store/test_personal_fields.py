@@ -241,6 +241,10 @@ def test_values_are_replaced_at_a_path_and_nowhere_else(data, path, changed):
     assert data == changed
 
 
+def read_again(codec, stored):
+    return codec.decode(stored.stream_id, stored.version, stored.type, stored.meta, stored.payload)
+
+
 # -- sealing -----------------------------------------------------------------------------------------------
 
 
@@ -256,12 +260,12 @@ def test_no_personal_value_is_stored_as_it_is_and_each_is_read_again(example):
     sealing = SealingCodec()
     codec = EventCodec(EVENTS, sealing)
 
-    stored_name, stored = codec.encode(recorded)
+    stored = codec.encode(recorded)
 
     values = personal_values(recorded.event)
-    assert [value for value in values if value.encode() in stored] == []
-    assert stored.count(b"sealed|") == sealing.sealed == len(values)
-    assert codec.decode(recorded.stream_id, recorded.version, stored_name, stored) == recorded
+    assert [value for value in values if value.encode() in stored.payload + stored.meta] == []
+    assert stored.payload.count(b"sealed|") == sealing.sealed == len(values)
+    assert read_again(codec, stored) == recorded
 
 
 @pytest.mark.parametrize("cls", [cls for cls in EVENTS if cls.type_.personal], ids=lambda cls: cls.__name__)
@@ -299,11 +303,11 @@ def test_what_is_not_there_is_not_sealed():
     sealing = SealingCodec()
     codec = EventCodec(EVENTS, sealing)
 
-    stored_name, stored = codec.encode(RecordedEvent(registered.stream_id, 1, METADATA, without))
+    stored = codec.encode(RecordedEvent(registered.stream_id, 1, METADATA, without))
 
     assert sealing.sealed == 1
-    assert msgspec.json.decode(stored)["data"]["email"] is None
-    assert codec.decode(registered.stream_id, 1, stored_name, stored).event == without
+    assert msgspec.json.decode(stored.payload)["email"] is None
+    assert read_again(codec, stored).event == without
 
 
 def test_encoding_leaves_the_event_itself_as_it_is():
@@ -330,17 +334,18 @@ def test_lists_and_whole_structs_are_sealed_too():
     )
     recorded = RecordedEvent(STUDENT, 1, METADATA, event)
 
-    stored_name, stored = codec.encode(recorded)
+    stored = codec.encode(recorded)
 
     assert sealing.sealed == 4
-    assert [name for name in ("땅콩", "호두", "서연", "지우") if name.encode() in stored] == []
-    assert codec.decode(STUDENT, 1, stored_name, stored) == recorded
+    assert [name for name in ("땅콩", "호두", "서연", "지우") if name.encode() in stored.payload] == []
+    assert read_again(codec, stored) == recorded
 
 
 def test_an_event_that_is_too_large_is_refused_before_it_is_stored(monkeypatch):
     recorded = EXAMPLES["attempt.scored.v1"]
     codec = EventCodec(EVENTS, PlainPersonalCodec())
-    size_bytes = len(codec.encode(recorded)[1])
+    stored = codec.encode(recorded)
+    size_bytes = len(stored.meta) + len(stored.payload)
 
     monkeypatch.setattr(codec_module, "MAX_EVENT_BYTES", size_bytes)
     codec.encode(recorded)

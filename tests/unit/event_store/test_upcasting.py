@@ -65,13 +65,12 @@ class ReversingCodec:
         return sealed.removeprefix(f"{subject_id}:")[::-1]
 
 
-def stored(data):
-    return msgspec.json.encode({"meta": METADATA, "data": data})
+META = msgspec.json.encode(METADATA)
 
 
 def decoded(stored_name, data, personal=None):
     codec = EventCodec(REGISTRY, personal or PlainPersonalCodec())
-    return codec.decode(STUDENT, 1, stored_name, stored(data))
+    return codec.decode(STUDENT, 1, stored_name, META, msgspec.json.encode(data))
 
 
 @pytest.mark.parametrize(
@@ -94,10 +93,10 @@ def test_what_is_read_from_an_old_version_is_written_in_todays():
     codec = EventCodec(REGISTRY, PlainPersonalCodec())
     recorded = decoded("user.moved.v1", {"street": "Main", "house": "12", "note": "yes"})
 
-    stored_name, state = codec.encode(recorded)
+    stored = codec.encode(recorded)
 
-    assert stored_name == "user.moved.v3"
-    assert codec.decode(STUDENT, 1, stored_name, state) == recorded
+    assert stored.type == "user.moved.v3"
+    assert codec.decode(STUDENT, 1, stored.type, stored.meta, stored.payload) == recorded
 
 
 def test_a_type_with_nothing_personal_is_upcast_as_well():
@@ -217,24 +216,25 @@ def test_data_that_does_not_fit_its_type_is_undecodable_and_says_where_it_stands
 
 @pytest.mark.parametrize("stored_name", ["user.moved.v3", "user.waved.v2", "user.waved.v1"])
 @pytest.mark.parametrize(
-    "state",
+    ("meta", "payload"),
     [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b"{}",
-        b'{"data": {}}',
-        b'{"meta": {}, "data": {}}',
-        b'{"meta": "\xff", "data": {}}',
-        stored({"hands": 1})[:-1],
-        stored({"note": "*"}).replace(b"*", b"\xff"),
+        (META, b""),
+        (META, b"{"),
+        (META, b"null"),
+        (META, b"[]"),
+        (META, b"{}"),
+        (META, b'{"note": "\xff", "line": "x", "country": "KR", "hands": "\xff"}'),
+        (b"", b'{"hands": 1}'),
+        (b"{}", b'{"hands": 1}'),
+        (b'"\xff"', b'{"hands": 1}'),
+        (META[:-1], b'{"hands": 1}'),
+        (META.replace(b"user", b"\xff"), b'{"hands": 1}'),
     ],
 )
-def test_bytes_that_are_no_stored_event_are_undecodable(stored_name, state):
+def test_bytes_that_are_no_stored_event_are_undecodable(stored_name, meta, payload):
     codec = EventCodec(REGISTRY, PlainPersonalCodec())
 
     with pytest.raises(UndecodableEvent) as refusal:
-        codec.decode(STUDENT, 4, stored_name, state)
+        codec.decode(STUDENT, 4, stored_name, meta, payload)
 
     assert (refusal.value.data()["stream_id"], refusal.value.data()["version"]) == (STUDENT, 4)

@@ -48,8 +48,8 @@ def test_without_anything_set_the_defaults_serve_a_laptop() -> None:
     assert settings.auth.access_token_ttl_s == 900
     assert settings.auth.refresh_grace_s == 30
     assert settings.exam.submission_grace_s == 5
-    assert (settings.projections.batch_size, settings.projections.poll_interval_s) == (500, 0.2)
-    assert (settings.event_store.pool_size, settings.event_store.queue_limit) == (8, 256)
+    assert (settings.projections.batch_size, settings.projections.poll_interval_s) == (2000, 0.2)
+    assert (settings.event_store.readers, settings.event_store.queue_limit) == (4, 512)
     assert settings.consistency_wait_s == 2
 
 
@@ -273,3 +273,19 @@ def test_every_setting_is_named_with_its_unit() -> None:
 
     assert times
     assert [name for name in times if not re.search(r"_(s|bytes)$", name)] == []
+
+
+def test_the_well_known_name_of_kafkas_brokers_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "one:9092,two:9092")
+
+    assert load_settings().kafka.bootstrap_servers == "one:9092,two:9092"
+
+
+@pytest.mark.parametrize("servers", ["one", "one:", "one:9092,", "kafka://one:9092", "one:9092 two:9092"])
+def test_brokers_that_name_no_host_and_port_are_refused(
+    monkeypatch: pytest.MonkeyPatch, servers: str
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+
+    with pytest.raises(InvalidSettings, match="KAFKA_BOOTSTRAP_SERVERS"):
+        load_settings()

@@ -1,0 +1,108 @@
+"""The consumer of the port over kafka-python."""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from kafka import ConsumerRebalanceListener
+from kafka import TopicPartition as ClientPartition
+from kafka.structs import OffsetAndMetadata
+
+from infra.kafka.port import KafkaUnreachable, Message, OnPartitions, TopicPartition
+from infra.kafka.python_errors import translated
+
+
+class PythonConsumer:
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._rebalances: deque[tuple[OnPartitions, list[TopicPartition]]] = deque()
+
+    def subscribe(
+        self, topics: Collection[str], *, on_assigned: OnPartitions, on_revoked: OnPartitions
+    ) -> None:
+        # The library calls from its own I/O thread; the callbacks are the reader's business.
+        listener = _Rebalances(
+            lambda partitions: self._rebalances.append((on_assigned, partitions)),
+            lambda partitions: self._rebalances.append((on_revoked, partitions)),
+        )
+        self._client.subscribe(topics=sorted(topics), listener=listener)
+
+    def assign(self, partitions: Collection[TopicPartition]) -> None:
+        self._client.assign([ClientPartition(*each) for each in partitions])
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition(*each) for each in self._client.assignment()}
+
+    def poll(self, timeout_s: float, max_messages: int = 500) -> list[Message]:
+        with translated():
+            fetched = self._client.poll(timeout_ms=timeout_s * 1000, max_records=max_messages)
+        while self._rebalances:
+            tell, partitions = self._rebalances.popleft()
+            tell(partitions)
+        return [
+            Message(
+                record.topic,
+                record.partition,
+                record.offset,
+                record.timestamp,
+                record.key,
+                record.value,
+                {name: bytes(value) for name, value in record.headers if value is not None},
+            )
+            for records in fetched.values()
+            for record in records
+        ]
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._client.seek(ClientPartition(*partition), offset)
+
+    def seek_to_beginning(self, partitions: Collection[TopicPartition]) -> None:
+        if partitions:
+            self._client.seek_to_beginning(*(ClientPartition(*each) for each in partitions))
+
+    def position(self, partition: TopicPartition) -> int:
+        with translated():
+            position: int | None = self._client.position(ClientPartition(*partition))
+        if position is None:
+            raise KafkaUnreachable(f"{partition} has no position yet")
+        return position
+
+    def high_water(self, partition: TopicPartition) -> int | None:
+        known: int | None = self._client.highwater(ClientPartition(*partition))
+        return known
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None:
+        self._client.pause(*(ClientPartition(*each) for each in partitions))
+
+    def resume(self, partitions: Collection[TopicPartition]) -> None:
+        self._client.resume(*(ClientPartition(*each) for each in partitions))
+
+    def committed(self, partition: TopicPartition) -> int | None:
+        with translated():
+            offset: int | None = self._client.committed(ClientPartition(*partition))
+        return offset
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        with translated():
+            self._client.commit(
+                {
+                    ClientPartition(*each): OffsetAndMetadata(offset, "", -1)
+                    for each, offset in offsets.items()
+                }
+            )
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc] # the library has no types
+    def __init__(
+        self,
+        assigned: Callable[[list[TopicPartition]], None],
+        revoked: Callable[[list[TopicPartition]], None],
+    ) -> None:
+        self._assigned = assigned
+        self._revoked = revoked
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        self._assigned([TopicPartition(*each) for each in assigned])
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        self._revoked([TopicPartition(*each) for each in revoked])

@@ -1,0 +1,1 @@
+"""The sequencer: one process at a time gives dense positions to the events that have been committed."""
