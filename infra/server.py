@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -79,10 +79,17 @@ class Background:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _ended(tasks)
             await asyncio.gather(*(asyncio.to_thread(runner.stop) for runner in self.runners))
+
+
+async def _ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        # Until Python 3.12 `asyncio.wait_for`, which waits for the database, may swallow a cancellation.
+        _, pending = await asyncio.wait(pending, timeout=0.5)
 
 
 async def follow_deadlines(services: Any, due: ReadModelDueWork) -> None:

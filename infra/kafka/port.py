@@ -1,8 +1,8 @@
 """Kafka as this system uses it: a producer, a consumer, an administrator, and what can go wrong.
 
-Nothing outside `infra.kafka` knows which client library is behind this; inside, the modules `python_*` do alone.
-Topics, keys and headers are settled in `topics` and `relayed`; what a position is worth against an offset is
-told in docs/decisions/0022.
+Nothing outside `infra.kafka` knows which client library is behind this; inside, only the modules `python_*`
+do. Topics, keys and headers are settled in `topics` and `relayed`; what a position is worth against an
+offset is told in docs/decisions/0022.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

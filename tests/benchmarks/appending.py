@@ -1,27 +1,29 @@
 """Workloads of appending: the same 1 KiB events by our log, by raw INSERTs, and by the library."""
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-import psycopg
 import uvloop
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool
 
 from commands.ports import NewEvent, StreamAppend
-from domain.attempts.events import ResponseGiven
+from domain.attempts.events import AttemptStarted, ResponseGiven
 from domain.events import RecordedEvent
 from domain.identifiers import stream_id
 from domain.items.responses import GivenText
 from infra.event_store.append_log import PostgresEventLog
+from infra.event_store.codec import StoredEvent
 from infra.postgres.roles import WRITER, role_conninfo
-from tests.support.event_logs import CODEC, event_log, new, new_id
+from tests.support.event_logs import CODEC, NOON, event_log, new, new_id
 from tests.support.postgres import ROLE_SECRET
 
 EVENTS_PER_STREAM = 30
@@ -49,6 +51,14 @@ def new_stream() -> str:
     return stream_id("attempt", new_id())
 
 
+def an_attempt() -> tuple[NewEvent, ...]:
+    """All of a stream of `EVENTS_PER_STREAM`."""
+    started = AttemptStarted(
+        exam_id=_exam, examinee_id=_examinee, ordinal=1, started_at=NOON, deadline=None, grace_s=5.0
+    )
+    return (new(started), *(an_event(number) for number in range(1, EVENTS_PER_STREAM)))
+
+
 def many_events(count: int) -> list[NewEvent]:
     return [an_event(number) for number in range(count)]
 
@@ -68,53 +78,64 @@ def our_rate(conninfo: str, count: int, in_flight: int) -> float:
         events = many_events(count)
         async with event_log(conninfo) as log:
             await asyncio.gather(*(client(log, iter(many_events(4))) for _ in range(in_flight)))
-            remaining = iter(events)
-            started = perf_counter()
-            await asyncio.gather(*(client(log, remaining) for _ in range(in_flight)))
-            return count / (perf_counter() - started)
+            with unswept():
+                remaining = iter(events)
+                started = perf_counter()
+                await asyncio.gather(*(client(log, remaining) for _ in range(in_flight)))
+                return count / (perf_counter() - started)
 
     return uvloop.run(run())
 
 
-_INSERT = (
+INSERT = (
     "INSERT INTO log.events (stream_id, version, type, meta, payload, leaf) VALUES (%b, %b, %b, %b, %b, %b)"
 )
 
 
-def raw_rate(conninfo: str, count: int, connections: int = 16) -> float:
-    """Events a second by INSERTs into the same table, each committed by itself, over so many connections."""
+def a_row(stored: StoredEvent) -> tuple[Any, ...]:
+    return (stored.stream_id, stored.version, stored.type, stored.meta, stored.payload, stored.leaf)
 
-    async def client(connection: psycopg.AsyncConnection[Any], events: Iterator[NewEvent]) -> None:
+
+def raw_rate(conninfo: str, count: int, in_flight: int, connections: int = 16) -> float:
+    """Events a second by INSERTs into the same table, each committed by itself, through a pool."""
+
+    async def client(pool: AsyncConnectionPool[Any], events: Iterator[NewEvent]) -> None:
         someone, version = new_stream(), 0
         for new_event in events:
             version += 1
-            stored = CODEC.encode(RecordedEvent(someone, version, new_event.metadata, new_event.event))
-            await connection.execute(
-                _INSERT,
-                (stored.stream_id, stored.version, stored.type, stored.meta, stored.payload, stored.leaf),
-                prepare=True,
-                binary=True,
-            )
+            recorded = RecordedEvent(someone, version, new_event.metadata, new_event.event)
+            row = a_row(CODEC.encode(recorded))
+            async with pool.connection() as connection:
+                await connection.execute(INSERT, row, prepare=True, binary=True)
             if version == EVENTS_PER_STREAM:
                 someone, version = new_stream(), 0
 
     async def run() -> float:
         events = many_events(count)
         as_writer = role_conninfo(conninfo, WRITER, ROLE_SECRET)
-        async with AsyncExitStack() as stack:
-            pool = [
-                await stack.enter_async_context(
-                    await psycopg.AsyncConnection.connect(as_writer, autocommit=True)
-                )
-                for _ in range(connections)
-            ]
-            await asyncio.gather(*(client(each, iter(many_events(4))) for each in pool))
-            remaining = iter(events)
-            started = perf_counter()
-            await asyncio.gather(*(client(each, remaining) for each in pool))
-            return count / (perf_counter() - started)
+        async with AsyncConnectionPool(
+            as_writer, min_size=connections, kwargs={"autocommit": True}, open=False
+        ) as pool:
+            await pool.wait()
+            await asyncio.gather(*(client(pool, iter(many_events(4))) for _ in range(in_flight)))
+            with unswept():
+                remaining = iter(events)
+                started = perf_counter()
+                await asyncio.gather(*(client(pool, remaining) for _ in range(in_flight)))
+                return count / (perf_counter() - started)
 
     return uvloop.run(run())
+
+
+@contextmanager
+def unswept() -> Iterator[None]:
+    """Leaves what was made beforehand, tens of thousands of events, out of garbage collections."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class Essay(Aggregate):
@@ -126,6 +147,11 @@ class Essay(Aggregate):
     @event("Continued")
     def go_on(self, text: str) -> None:
         self.text = text
+
+
+def best_threads(conninfo: str, count: int) -> int:
+    """With how many threads the library is fastest here."""
+    return max((1, 2, 4, 8, 16), key=lambda threads: library_rate(conninfo, count, threads))
 
 
 def library_rate(conninfo: str, count: int, threads: int) -> float:

@@ -55,7 +55,7 @@ def our_latency_ms(conninfo: str, count: int) -> float:
 
 
 def raw_latency_ms(conninfo: str, count: int) -> float:
-    """INSERT and COMMIT in one, over one connection that is there already; encoding counts, as it does there."""
+    """INSERT and COMMIT in one, over one connection that is there already; encoding counts."""
 
     async def run() -> float:
         stream, took = new_stream(), []

@@ -14,6 +14,7 @@ from commands.streams import Streams
 from domain.attempts.attempt import InProgress
 from domain.attempts.events import AttemptStarted, ResponseGiven
 from domain.events import EventMetadata
+from infra.event_store.codec import PlainPersonalCodec
 from infra.event_store.snapshots import PostgresSnapshots
 from infra.postgres.roles import WRITER, role_conninfo
 from tests.benchmarks.appending import EVENTS_PER_STREAM, Essay, an_attempt, library_environment, new_stream
@@ -50,7 +51,10 @@ def our_rate(conninfo: str, attempts: list[str]) -> float:
 
     async def run() -> float:
         as_writer = role_conninfo(conninfo, WRITER, ROLE_SECRET)
-        async with event_log(conninfo) as log, PostgresSnapshots(as_writer, None) as snapshots:
+        async with (
+            event_log(conninfo) as log,
+            PostgresSnapshots(as_writer, PlainPersonalCodec()) as snapshots,
+        ):
             streams = Streams(log, lambda: NOON, new_id, snapshots=snapshots)
             await log.load(new_stream())
             started = perf_counter()
