@@ -479,11 +479,14 @@ def test_a_dead_letter_that_cannot_be_written_holds_its_event_back(place):
 
 
 class ForgetsEffects(ProjectionHandler):
-    """Keeps the position before the effects, in a transaction of its own."""
+    """Keeps the position before the effects, in a transaction of its own, and is interrupted once."""
+
+    was_interrupted = False
 
     def handle(self, partition: TopicPartition, after, events, up_to):
         super().handle(partition, after, [], up_to)
-        if events and events[-1].position > 100:
+        if events and not self.was_interrupted:
+            self.was_interrupted = True
             raise psycopg.OperationalError("killed between the position and the effects")
         super().handle(partition, up_to, events, up_to)
 
@@ -497,11 +500,17 @@ class CountsTwice(ProjectionHandler):
             self._projection.apply(cursor, events)
 
 
-@pytest.mark.parametrize("planted", [ForgetsEffects, CountsTwice])
-def test_these_tests_would_notice_a_consumer_that_loses_or_repeats_effects(place, planted):
+def test_these_tests_would_notice_a_consumer_that_loses_effects(place):
     place.relay.relay()
-    with place.consuming(place.handler(handler_class=planted)), place.consuming():
+    with place.consuming(place.handler(handler_class=ForgetsEffects)):
         eventually(place.caught_up)
-    with place.consuming(place.handler(handler_class=planted)):
+    assert not place.is_complete()
+
+
+def test_these_tests_would_notice_a_consumer_that_repeats_effects(place):
+    place.relay.relay()
+    with place.consuming(place.handler(handler_class=CountsTwice)), place.consuming():
+        eventually(place.caught_up)
+    with place.consuming(place.handler(handler_class=CountsTwice)):
         eventually(place.caught_up)
     assert not place.is_complete()
