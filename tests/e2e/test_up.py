@@ -99,6 +99,7 @@ def test_it_is_ready_with_every_projection_at_the_end_of_the_log(up):
         "catalogue",
         "attempts",
         "item_analysis",
+        "audit",
     }
 
 
