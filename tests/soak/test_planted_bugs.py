@@ -61,7 +61,6 @@ ELSEWHERE = [
     (11, _POISON, "test_poison_that_is_skipped_silently_is_found_out"),
     (12, _PARTS, "test_a_part_that_begins_again_too_late_is_told_by_the_certificate"),
     (13, _RELAY, "test_the_cursor_moved_before_the_acknowledgement_would_be_found"),
-    (13, _RELAY, "test_a_producer_that_goes_on_after_a_failure_would_be_found"),
     (13, _RELAY, "test_a_relay_that_does_not_ask_what_kafka_holds_would_be_found"),
     (13, _CONSUMER, "test_these_tests_would_notice_a_consumer_that_loses_effects"),
     (13, _CONSUMER, "test_these_tests_would_notice_a_consumer_that_repeats_effects"),

@@ -235,23 +235,6 @@ def test_the_cursor_moved_before_the_acknowledgement_would_be_found(database, mo
         assert_all_of_the_log_is_there(database, kafka, PREFIX)
 
 
-def test_a_producer_that_goes_on_after_a_failure_would_be_found(database, monkeypatch):
-    """A planted bug: what follows a failed message of its partition is sent all the same."""
-    kafka = MemoryKafka()
-    take = kafka.take
-    seen = []
-
-    def passes_one_over(message):
-        seen.append(message)
-        return True if len(seen) == 43 else take(message)
-
-    monkeypatch.setattr(kafka, "take", passes_one_over)
-    relay_everything(database, kafka, Writer(database).write(100))
-
-    with pytest.raises(AssertionError):
-        assert_all_of_the_log_is_there(database, kafka, PREFIX)
-
-
 def test_a_relay_that_does_not_ask_what_kafka_holds_would_be_found(database, monkeypatch):
     """A planted bug: the cursor alone says where to go on."""
     monkeypatch.setattr(publishing, "lost_after", lambda *_: None)
