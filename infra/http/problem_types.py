@@ -88,7 +88,8 @@ def problem_types(packages: Iterable[str]) -> tuple[ProblemType, ...]:
         _import_all(name)
     found = {each.slug: each for each in PROBLEM_TYPES}
     for error_class in _subclasses(DomainError):
-        if error_class.__module__.split(".")[0] not in {name.split(".")[0] for name in names}:
+        # Whatever else this process has imported must not change the register.
+        if not any(f"{error_class.__module__}.".startswith(f"{name}.") for name in names):
             continue
         if "code" not in error_class.__dict__:
             continue

@@ -10,6 +10,7 @@ from infra.cli.openapi import DOCUMENTS, REFUSING_PACKAGES
 from infra.composition import build_app, whole_document
 from infra.http.guards import unguarded_routes
 from infra.http.problem_types import problem_types
+from infra.kafka.projection_consumer import ProjectionNotReady
 from infra.observability.metrics import new_registry
 from infra.settings import Settings
 from tests.support.postgres import CHECKOUT
@@ -27,6 +28,11 @@ BY_ID = {operation.values[2].get("operationId"): operation.values[2] for operati
 def test_the_committed_document_is_what_the_code_says(path):
     committed = (CHECKOUT / path).read_text(encoding="utf-8")
     assert committed == DOCUMENTS[path](), f"{path} is not up to date: run `make openapi`"
+
+
+def test_what_else_a_process_has_imported_is_not_in_the_register_of_problems():
+    # No client meets it: it is between a consumer and its projection.
+    assert ProjectionNotReady.code not in {each.slug for each in problem_types(REFUSING_PACKAGES)}
 
 
 def test_it_is_generated_the_same_way_every_time():
