@@ -8,16 +8,20 @@ the command.
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from concurrent.futures import CancelledError
+from typing import Any, ClassVar, Final, Protocol
 
 import psycopg
 
 from commands.context import CommandContext
 from commands.write_side import WriteSide
+from domain.errors import Unavailable
 from domain.events import Actor, Event, PositionedEvent, RecordedEvent
-from infra.kafka.kept_positions import hold, keep, kept_everywhere, read_or_begin, sent_to
+from infra.kafka.kept_positions import hold, keep, kept_everywhere, read_or_begin, relayed_with, sent_to
 from infra.kafka.port import TopicPartition
 from infra.kafka.reconnecting import Reconnecting
+
+COMMAND_TIME_LIMIT_S: Final = 10.0
 
 
 class Reaction(Protocol):
@@ -36,6 +40,13 @@ class Reaction(Protocol):
         ...
 
 
+class CommandUnanswered(Unavailable):
+    """The write side is overloaded or about to end. The command may have been carried out."""
+
+    code = "command-unanswered"
+    title = "The write side has not carried out a command in time"
+
+
 class CommandHandler:
     """Carries out the commands of a reaction, in order within each partition.
 
@@ -45,9 +56,10 @@ class CommandHandler:
         loop: a running event loop in another thread.
         connect: opens a connection of the projector role, with rows as dictionaries.
         begin_after: where to begin the first time; 0 reacts to everything that has ever happened.
+        time_limit_s: a command that takes longer is cancelled and ordered again, which is harmless.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but four by name
         self,
         reaction: Reaction,
         write: WriteSide,
@@ -55,12 +67,14 @@ class CommandHandler:
         connect: Callable[[], psycopg.Connection[dict[str, Any]]],
         *,
         begin_after: int = 0,
+        time_limit_s: float = COMMAND_TIME_LIMIT_S,
     ) -> None:
         self._reaction = reaction
         self._write = write
         self._loop = loop
         self._database = Reconnecting(connect)
         self._begin_after = begin_after
+        self._time_limit_s = time_limit_s
 
     @property
     def name(self) -> str:
@@ -82,6 +96,10 @@ class CommandHandler:
         with self._database.connection() as connection:
             return sent_to(connection, relay)
 
+    def relayed_with(self, relay: str) -> Mapping[str, int]:
+        with self._database.connection() as connection:
+            return relayed_with(connection, relay)
+
     def handle(
         self, partition: TopicPartition, after: int, events: Sequence[PositionedEvent], up_to: int
     ) -> None:
@@ -98,7 +116,7 @@ class CommandHandler:
         finally:
             if done > kept:
                 with self._database.connection() as connection:
-                    keep(connection, self.name, partition, done)
+                    keep(connection, self.name, partition, kept, done)
 
     def settle(self) -> None:
         """Nothing: a position says it all."""
@@ -109,11 +127,21 @@ class CommandHandler:
     def _carry_out(self, recorded: RecordedEvent) -> None:
         context = command_context(self.name, recorded)
         work = self._reaction.react(self._write, context, recorded)
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        try:
+            running = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:
+            work.close()
+            raise CommandUnanswered(reason="the event loop has ended", retry_after_s=1) from error
+        try:
+            running.result(self._time_limit_s)
+        except (CancelledError, TimeoutError) as error:
+            # Cancelled, too, when the write side ends before its consumers: the event is not to blame.
+            running.cancel()
+            raise CommandUnanswered(reason=type(error).__name__, retry_after_s=1) from error
 
 
 def command_context(consumer: str, recorded: RecordedEvent) -> CommandContext:
-    """On whose behalf a reaction acts: the system's own, as part of what the event belongs to."""
+    """On whose behalf a reaction acts: the system's own, as staff of the event's organisation."""
     metadata = recorded.metadata
     return CommandContext(
         actor=Actor("engine", consumer),
@@ -121,6 +149,7 @@ def command_context(consumer: str, recorded: RecordedEvent) -> CommandContext:
         org_id=metadata.org_id,
         correlation_id=metadata.correlation_id,
         command_id=derived_command_id(consumer, metadata.event_id),
+        staff_of=frozenset() if metadata.org_id is None else frozenset({metadata.org_id}),
         repeatable=True,
     )
 

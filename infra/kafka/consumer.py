@@ -10,7 +10,7 @@ reading and nothing else, and redelivery, replays and a broker that begins anew 
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -21,9 +21,10 @@ import structlog
 from infra.event_store.codec import EventCodec
 from infra.event_store.feed import EventFeed
 from infra.kafka.dead_letters import DeadLetter, DeadLetters
-from infra.kafka.delivery import Deliverer, Delivery, EventHandler, KeptPositionLost, settle
+from infra.kafka.delivery import Deliverer, Delivery, EventHandler, KeptPositionLost, Stopped, settle
 from infra.kafka.following import Following
 from infra.kafka.log_consumer import deliveries
+from infra.kafka.partition_lag import PartitionLag
 from infra.kafka.port import Consumer, Kafka, KafkaError, Message, NewTopic, TopicPartition
 from infra.kafka.reading import MalformedMessage, Place, event_in, place_of
 from infra.kafka.topics import partition_of
@@ -33,6 +34,8 @@ POLL_S: Final = 0.2
 COMMIT_EVERY_S: Final = 1.0
 MISSING_AFTER_S: Final = 3.0
 """What the relay has sent for so long, and nothing of it has come, is read from the log."""
+LEFT_OUT_AFTER_S: Final = 8.0
+"""A member that is given no partitions joins anew when nobody has moved for so long where there is work."""
 
 log = structlog.get_logger("consumers")
 
@@ -43,7 +46,8 @@ class TopicConsumer:
     Args:
         handler: what the events are for.
         kafka: the broker.
-        topics: by event category; those that are missing are made.
+        topics: by event category; those that are missing are made, with the number of partitions that the
+            relay insists on where it has filled them before.
         feed: the log, for what the broker has lost.
         codec: reads the events.
         dead_letters: for messages that cannot be read and events that the handler cannot take.
@@ -85,13 +89,18 @@ class TopicConsumer:
             None if handler.event_types is None else {cls.type_.name for cls in handler.event_types}
         )
         self._stopping = threading.Event()
-        self._deliverer = Deliverer(handler, dead_letters, self._stopping, metrics=metrics)
+        self._deliverer = Deliverer(
+            handler, dead_letters, self._stopping, metrics=metrics, while_waiting=self._measure
+        )
         self._following = Following(f"consumer-{handler.name}", self._follow, self._stopping)
         self._partition_counts: Mapping[str, int] = {}
         # What is believed to be kept for each partition that is ours; read when its first message comes.
         self._kept: dict[TopicPartition, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
-        self._last_handled: dict[TopicPartition, Message] = {}
+        self._lag = PartitionLag(handler.name, metrics)
+        self._head = 0
+        self._nobodys_since: tuple[Mapping[TopicPartition, int], float] | None = None
+        self._consumer: Consumer | None = None
 
     def start(self) -> None:
         self._following.start()
@@ -100,41 +109,63 @@ class TopicConsumer:
         return self._following.stop()
 
     def _follow(self, progressed: Callable[[], None]) -> None:
-        with self._kafka.admin() as admin:
-            self._partition_counts = admin.ensure_topics(self._topics.values())
-        for known in (self._kept, self._uncommitted, self._last_handled):
+        self._partition_counts = self._ensured_topics()
+        for known in (self._kept, self._uncommitted, self._behind_since):
             known.clear()
-        with self._kafka.consumer(self._group) as consumer:
-            consumer.subscribe(list(self._categories), on_assigned=self._assigned, on_revoked=self._revoked)
-            committed_at = time.monotonic()
-            while not self._stopping.is_set():
-                messages = consumer.poll(POLL_S, self._batch_size)
-                for partition, group in groupby(messages, attrgetter("topic_partition")):
+        self._nobodys_since = None
+        try:
+            with self._kafka.consumer(self._group) as self._consumer:
+                self._follow_group(self._consumer, progressed)
+        finally:
+            self._consumer = None
+            self._lag.forget_all()
+
+    def _ensured_topics(self) -> Mapping[str, int]:
+        """A broker without its data gets them back as they were, whatever a new one would be given."""
+        counts = self._deliverer.waiting_out_outages(lambda: self._handler.relayed_with(self._relay))
+        topics = [
+            replace(each, partitions=counts.get(each.name, each.partitions)) for each in self._topics.values()
+        ]
+        with self._kafka.admin() as admin:
+            return admin.ensure_topics(topics)
+
+    def _follow_group(self, consumer: Consumer, progressed: Callable[[], None]) -> None:
+        consumer.subscribe(list(self._categories), on_assigned=self._assigned, on_revoked=self._revoked)
+        committed_at = time.monotonic()
+        while not self._stopping.is_set():
+            messages = consumer.poll(POLL_S, self._batch_size)
+            mine = consumer.assignment()
+            for partition, group in groupby(messages, attrgetter("topic_partition")):
+                # One that was taken away while its messages came is somebody else's work. One that is
+                # taken away from now on is not: the position kept in the database keeps us apart.
+                if partition in mine and not self._stopping.is_set():
                     self._take(partition, list(group))
                     progressed()
-                settle(self._handler)
-                if time.monotonic() - committed_at > COMMIT_EVERY_S:
-                    self._measure(consumer)
-                    self._commit(consumer)
-                    self._look_for_what_is_missing(consumer)
-                    committed_at = time.monotonic()
-            self._commit(consumer)
+            settle(self._handler)
+            if time.monotonic() - committed_at > COMMIT_EVERY_S:
+                self._measure()
+                self._commit(consumer)
+                self._look_for_what_is_missing(consumer)
+                committed_at = time.monotonic()
+        self._commit(consumer)
 
     def _assigned(self, partitions: Collection[TopicPartition]) -> None:
         log.info("partitions assigned", consumer=self._handler.name, partitions=len(partitions))
-        self._revoked(partitions)
+        self._forget(partitions)
 
     def _revoked(self, partitions: Collection[TopicPartition]) -> None:
         """Nothing is under way here: this comes from within `poll`. Somebody else may move them now."""
+        log.info("partitions revoked", consumer=self._handler.name, partitions=len(partitions))
+        self._forget(partitions)
+
+    def _forget(self, partitions: Collection[TopicPartition]) -> None:
         for each in partitions:
-            for known in (self._kept, self._uncommitted, self._last_handled):
+            for known in (self._kept, self._uncommitted, self._behind_since):
                 known.pop(each, None)
-            if self._metrics is not None:
-                for gauge in (self._metrics.lag, self._metrics.lag_s):
-                    with suppress(KeyError):
-                        gauge.remove(self._handler.name, each.topic, str(each.partition))
+        self._lag.forget(partitions)
 
     def _take(self, partition: TopicPartition, messages: Sequence[Message]) -> None:
+        self._lag.came(partition, messages[0])
         while True:
             if partition not in self._kept:
                 self._kept[partition] = self._deliverer.waiting_out_outages(
@@ -147,7 +178,7 @@ class TopicConsumer:
                 log.warning("the position kept went back", consumer=self._handler.name, partition=partition)
                 del self._kept[partition]
             else:
-                self._last_handled[partition] = messages[-1]
+                self._lag.handled(partition, messages[-1])
                 self._uncommitted[partition] = messages[-1].offset + 1
                 return
 
@@ -164,6 +195,7 @@ class TopicConsumer:
         for message in messages:
             try:
                 place = place_of(message)
+                self._require_in_log(place)
             except MalformedMessage as error:
                 hand_over()
                 self._deliverer.write(self._letter(message, None, str(error), 1))
@@ -179,6 +211,15 @@ class TopicConsumer:
                 batch.append(self._delivery(message, place))
             reached = place.position
         hand_over()
+
+    def _require_in_log(self, place: Place) -> None:
+        """Raises `MalformedMessage`: to keep such a position would be to pass over all that is to come."""
+        if place.position > self._head:
+            self._head = self._deliverer.waiting_out_outages(self._feed.head)
+            if place.position > self._head:
+                raise MalformedMessage(
+                    f"position {place.position} is of another log: this one ends at {self._head}"
+                )
 
     def _delivery(self, message: Message, place: Place) -> Delivery:
         give_up = partial(self._letter, message, place)
@@ -201,6 +242,8 @@ class TopicConsumer:
             up_to=up_to,
         )
         while after < up_to:
+            if self._stopping.is_set():
+                raise Stopped
             page = self._deliverer.waiting_out_outages(
                 partial(
                     self._feed.read,
@@ -231,7 +274,10 @@ class TopicConsumer:
         """Partitions to which nothing comes any more tell nothing of what they lack."""
         sent = self._deliverer.waiting_out_outages(lambda: self._handler.sent_to(self._relay))
         kept = self._deliverer.waiting_out_outages(self._handler.kept_everywhere)
-        for partition in sorted(consumer.assignment()):
+        mine = consumer.assignment()
+        if not mine:
+            self._insist_on_work(sent, kept)
+        for partition in sorted(mine):
             if partition not in sent:
                 continue
             if partition not in kept or kept[partition] < self._kept.get(partition, 0):
@@ -245,6 +291,23 @@ class TopicConsumer:
                     self._fill(partition, sent[partition])
                 except KeptPositionLost:
                     del self._kept[partition]
+
+    def _insist_on_work(self, sent: Mapping[TopicPartition, int], kept: Mapping[TopicPartition, int]) -> None:
+        """Raises `LeftOut` where there is work for long and nobody does it.
+
+        Having no partitions is right for a member that is one too many. It is wrong for one that joined while
+        the topics were gone with the broker's data: Tansu gives it nothing ever after.
+        """
+        waiting = {
+            each: kept.get(each, 0)
+            for each, position in sent.items()
+            if each.topic in self._categories and kept.get(each, 0) < position
+        }
+        now = time.monotonic()
+        if not waiting or self._nobodys_since is None or self._nobodys_since[0] != waiting:
+            self._nobodys_since = (waiting, now) if waiting else None
+        elif now - self._nobodys_since[1] >= LEFT_OUT_AFTER_S:
+            raise LeftOut(self._group, len(waiting))
 
     def _stands_still(self, partition: TopicPartition, sent: int) -> bool:
         kept, now = self._kept[partition], time.monotonic()
@@ -279,18 +342,16 @@ class TopicConsumer:
                 log.info("offsets not committed", consumer=self._handler.name, error=str(error))
             self._uncommitted.clear()
 
-    def _measure(self, consumer: Consumer) -> None:
-        if self._metrics is None:
-            return
-        now_ms = time.time() * 1000
-        for partition, last in self._last_handled.items():
-            labels = (self._handler.name, partition.topic, str(partition.partition))
-            end = consumer.high_water(partition)
-            lag = 0 if end is None else max(0, end - last.offset - 1)
-            self._metrics.lag.labels(*labels).set(lag)
-            self._metrics.lag_s.labels(*labels).set(
-                max(0.0, now_ms - last.timestamp_ms) / 1000 if lag else 0.0
-            )
+    def _measure(self) -> None:
+        if self._consumer is not None:
+            self._lag.measure(self._consumer)
+
+
+class LeftOut(Exception):
+    """A member of a group has no partitions, though nobody looks after them."""
+
+    def __init__(self, group: str, waiting: int) -> None:
+        super().__init__(f"in {waiting} partitions something waits, and {group} gives none to this member")
 
 
 class BrokerAheadOfLog(Exception):

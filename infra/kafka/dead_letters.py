@@ -7,10 +7,12 @@ from typing import Any, Final, Protocol
 
 import psycopg
 
-from infra.kafka.port import Kafka, KafkaError, MessageTooLarge, NewTopic, Producer
+from infra.kafka.port import MAX_MESSAGE_BYTES, Kafka, KafkaError, MessageTooLarge, NewTopic, Producer
 
 DEAD_LETTER_SUFFIX: Final = ".dlq"
-_ACKNOWLEDGED_WITHIN_S: Final = 30.0
+_AS_LARGE_AS_EVENTS: Final = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+_ACKNOWLEDGED_WITHIN_S: Final = 8.0
+"""Less than a consumer has to end in. What is written twice then is a letter, which may come twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class TopicDeadLetters:
         try:
             if topic not in self._topics:
                 with self._kafka.admin() as admin:
-                    admin.ensure_topics([NewTopic(topic, partitions=1)])
+                    admin.ensure_topics([NewTopic(topic, partitions=1, config=_AS_LARGE_AS_EVENTS)])
                 self._topics.add(topic)
             if self._producer is None:
                 self._producer = self._clients.enter_context(self._kafka.producer())

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-import psycopg
 import structlog
 
-from domain.errors import Unavailable
+from commands.ports import VersionConflict
 from domain.events import Event, FutureSchemaVersion, PositionedEvent
 from infra.kafka.dead_letters import DeadLetter, DeadLetters
-from infra.kafka.port import KafkaUnreachable, MessageTooLarge, NotDelivered, TopicPartition
+from infra.kafka.port import KafkaError, MessageTooLarge, TopicPartition
 from infra.observability.consumer_metrics import ConsumerMetrics
 from infra.observability.database_errors import told
+from infra.projections.poison import is_poison
 
 ATTEMPTS: Final = 4
 FIRST_PAUSE_S: Final = 0.1
@@ -59,6 +59,10 @@ class EventHandler(Protocol):
 
     def sent_to(self, relay: str) -> Mapping[TopicPartition, int]:
         """The last event that the relay of this name has sent to each partition, as the database knows it."""
+        ...
+
+    def relayed_with(self, relay: str) -> Mapping[str, int]:
+        """How many partitions each topic has that the relay of this name has ever filled."""
         ...
 
     def handle(
@@ -108,6 +112,7 @@ class Deliverer:
         attempts: int = ATTEMPTS,
         first_pause_s: float = FIRST_PAUSE_S,
         longest_pause_s: float = LONGEST_PAUSE_S,
+        while_waiting: Callable[[], None] | None = None,
     ) -> None:
         self._handler = handler
         self._dead_letters = dead_letters
@@ -116,6 +121,7 @@ class Deliverer:
         self._attempts = attempts
         self._first_pause_s = first_pause_s
         self._longest_pause_s = longest_pause_s
+        self._while_waiting = while_waiting
 
     def deliver(
         self, partition: TopicPartition, after: int, deliveries: Sequence[Delivery], up_to: int
@@ -157,6 +163,8 @@ class Deliverer:
                 log.warning(
                     "consumer waits", consumer=self._handler.name, error=told(error), retry_in_s=pause_s
                 )
+            if self._while_waiting is not None:
+                self._while_waiting()
             self._pause(pause_s)
             pause_s = min(pause_s * 2, self._longest_pause_s)
 
@@ -231,27 +239,18 @@ def settle(handler: EventHandler) -> None:
 def is_outage(error: BaseException) -> bool:
     """Whether time alone may heal it, so that no event is to blame.
 
-    Of the database: no connection, a server that shuts down or is full, a serialization failure, and also
-    missing tables and rights (a migration is on its way).
+    What a projection sets aside (`is_poison`) is given up here, and what makes it halt is waited out here:
+    one rule for both. Beyond it there is what only consumers meet: Kafka, which is always at fault itself
+    unless a message is too large for it, and commands that others were faster than.
     """
-    if isinstance(error, FutureSchemaVersion):
-        return False  # may stay for as long as this release runs
-    if isinstance(error, psycopg.ProgrammingError):
-        return isinstance(
-            error,
-            psycopg.errors.InsufficientPrivilege
-            | psycopg.errors.UndefinedTable
-            | psycopg.errors.InvalidSchemaName,
-        )
-    if isinstance(error, MessageTooLarge):
-        return False
-    return isinstance(
-        error,
-        Unavailable
-        | KafkaUnreachable
-        | NotDelivered
-        | psycopg.OperationalError
-        | psycopg.InterfaceError
-        | OSError
-        | MemoryError,
-    )
+    match error:
+        case MessageTooLarge():
+            return False
+        case KafkaError() | VersionConflict():
+            return True
+        # A projection waits for the newer release, which is about to take it over. Who reads a topic in a
+        # group of its own may have to wait for as long as this release runs.
+        case FutureSchemaVersion():
+            return False
+        case _:
+            return not is_poison(error)

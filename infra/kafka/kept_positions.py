@@ -39,12 +39,16 @@ def hold(connection: Connection, consumer: str, partition: TopicPartition, after
     return int(row["position"])
 
 
-def keep(connection: Connection, consumer: str, partition: TopicPartition, position: int) -> None:
-    """Moves on, never back: a second consumer of the partition may be ahead."""
+def keep(connection: Connection, consumer: str, partition: TopicPartition, after: int, position: int) -> None:
+    """Moves on from `after`, which `hold` has found.
+
+    Never back, as a second consumer of the partition may be ahead; and not over a gap, where the database
+    came back from a backup since: then nothing is kept, and the next `hold` tells.
+    """
     connection.execute(
         "UPDATE ops.consumer_partitions SET position = %s, updated_at = now()"
-        " WHERE consumer = %s AND topic = %s AND partition = %s AND position < %s",
-        [position, consumer, partition.topic, partition.partition, position],
+        " WHERE consumer = %s AND topic = %s AND partition = %s AND position >= %s AND position < %s",
+        [position, consumer, partition.topic, partition.partition, after, position],
     )
 
 
@@ -62,3 +66,11 @@ def sent_to(connection: Connection, relay: str) -> dict[TopicPartition, int]:
         "SELECT topic, partition, position FROM ops.relay_partitions WHERE relay = %s", [relay]
     ).fetchall()
     return {TopicPartition(row["topic"], row["partition"]): int(row["position"]) for row in rows}
+
+
+def relayed_with(connection: Connection, relay: str) -> dict[str, int]:
+    """The numbers of partitions that the relay of this name insists on, by topic."""
+    rows = connection.execute(
+        "SELECT topic, partitions FROM ops.relay_topics WHERE relay = %s", [relay]
+    ).fetchall()
+    return {row["topic"]: int(row["partitions"]) for row in rows}

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
+from typing import Final
 
 from domain.events import PositionedEvent
 from infra.event_store.feed import EventFeed, FeedPage, UnreadableEvent
@@ -11,6 +13,8 @@ from infra.kafka.delivery import LOG, Deliverer, Delivery, EventHandler, KeptPos
 from infra.kafka.following import Following
 from infra.kafka.port import TopicPartition
 from infra.observability.consumer_metrics import ConsumerMetrics
+
+MEASURE_EVERY_S: Final = 0.5
 
 
 class LogConsumer:
@@ -40,6 +44,7 @@ class LogConsumer:
         self._batch_size = batch_size
         self._poll_interval_s = poll_interval_s
         self._metrics = metrics
+        self._measured_at = 0.0
         self._stopping = threading.Event()
         self._deliverer = Deliverer(handler, dead_letters, self._stopping, metrics=metrics)
         self._following = Following(f"consumer-{handler.name}", self._follow, self._stopping)
@@ -56,7 +61,8 @@ class LogConsumer:
             page = self._deliverer.waiting_out_outages(
                 partial(self._feed.read, after, self._batch_size, self._handler.event_types)
             )
-            if page.up_to > after:
+            found_something = page.up_to > after
+            if found_something:
                 try:
                     self._deliverer.deliver(LOG, after, deliveries(self._handler.name, LOG, page), page.up_to)
                 except KeptPositionLost:
@@ -64,18 +70,21 @@ class LogConsumer:
                     continue
                 after = page.up_to
                 progressed()
-            else:
-                settle(self._handler)
-                self._measure(after)
+            # Also while there is always more: the checkpoint and the lag must not wait for a pause.
+            settle(self._handler)
+            self._measure(after)
+            if not found_something:
                 self._feed.wait(after, self._poll_interval_s)
 
     def _kept(self) -> int:
         return self._deliverer.waiting_out_outages(lambda: self._handler.kept(LOG))
 
     def _measure(self, after: int) -> None:
-        if self._metrics is not None:
-            lag = max(0, self._feed.head() - after)
-            self._metrics.lag.labels(self._handler.name, LOG.topic, LOG.partition).set(lag)
+        if self._metrics is None or monotonic() - self._measured_at < MEASURE_EVERY_S:
+            return
+        self._measured_at = monotonic()
+        lag = max(0, self._deliverer.waiting_out_outages(self._feed.head) - after)
+        self._metrics.lag.labels(self._handler.name, LOG.topic, LOG.partition).set(lag)
 
 
 def deliveries(consumer: str, partition: TopicPartition, page: FeedPage) -> list[Delivery]:

@@ -17,7 +17,7 @@ import psycopg
 from domain.errors import Unavailable
 from domain.events import Event, PositionedEvent
 from infra.kafka.delivery import LOG, KeptPositionLost
-from infra.kafka.kept_positions import read_or_begin, sent_to
+from infra.kafka.kept_positions import read_or_begin, relayed_with, sent_to
 from infra.kafka.port import TopicPartition
 from infra.kafka.reconnecting import Connection, Reconnecting
 from infra.projections.checkpoints import ADVANCED_CHANNEL, ensure_checkpoint
@@ -142,6 +142,10 @@ class ProjectionHandler:
     def sent_to(self, relay: str) -> Mapping[TopicPartition, int]:
         with self._database.connection() as connection:
             return sent_to(connection, relay)
+
+    def relayed_with(self, relay: str) -> Mapping[str, int]:
+        with self._database.connection() as connection:
+            return relayed_with(connection, relay)
 
     def handle(
         self, partition: TopicPartition, after: int, events: Sequence[PositionedEvent], up_to: int

@@ -2,14 +2,20 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from kafka import ConsumerRebalanceListener
 from kafka import TopicPartition as ClientPartition
+from kafka import errors as client_errors
 from kafka.structs import OffsetAndMetadata
 
 from infra.kafka.port import KafkaUnreachable, Message, OnPartitions, TopicPartition
 from infra.kafka.python_errors import translated
+
+JOINING_TIMEOUT_S: Final = 1.0
+"""Polls are longer while a group is joined: a join that ends between two of them would be begun anew."""
+COMMIT_TIMEOUT_S: Final = 2.0
+"""A hint is not worth standing still for while no broker answers."""
 
 
 class PythonConsumer:
@@ -34,6 +40,8 @@ class PythonConsumer:
         return {TopicPartition(*each) for each in self._client.assignment()}
 
     def poll(self, timeout_s: float, max_messages: int = 500) -> list[Message]:
+        if self._goes_on_joining():
+            timeout_s = max(timeout_s, JOINING_TIMEOUT_S)
         with translated():
             fetched = self._client.poll(timeout_ms=timeout_s * 1000, max_records=max_messages)
         while self._rebalances:
@@ -53,6 +61,19 @@ class PythonConsumer:
             for record in records
         ]
 
+    def _goes_on_joining(self) -> bool:
+        """Whether the group is being joined, which then is seen through.
+
+        A join that outlasts a poll goes on by itself. Where it began because topics have come, the library
+        forgets the reason on the way: no later poll asks for the result, and the member, which sends no
+        heartbeats meanwhile, stays without partitions for good.
+        """
+        coordinator = self._client._coordinator  # noqa: SLF001 - nothing else tells or helps
+        joining: bool = coordinator.rejoining
+        if joining:
+            coordinator.request_rejoin()
+        return joining
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._client.seek(ClientPartition(*partition), offset)
 
@@ -68,7 +89,10 @@ class PythonConsumer:
         return position
 
     def high_water(self, partition: TopicPartition) -> int | None:
-        known: int | None = self._client.highwater(ClientPartition(*partition))
+        try:
+            known: int | None = self._client.highwater(ClientPartition(*partition))
+        except client_errors.IllegalStateError:
+            return None  # taken away a moment ago, by the library's own thread
         return known
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
@@ -88,7 +112,8 @@ class PythonConsumer:
                 {
                     ClientPartition(*each): OffsetAndMetadata(offset, "", -1)
                     for each, offset in offsets.items()
-                }
+                },
+                timeout_ms=COMMIT_TIMEOUT_S * 1000,
             )
 
 

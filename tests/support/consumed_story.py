@@ -35,6 +35,8 @@ class MemoryBroker:
     counts: dict[str, int] = field(default_factory=dict)
     committed: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
     down: bool = False
+    leaves_out: int = 0
+    """So many members that join are given no partitions."""
     largest: int = 10_000_000
     order: Callable[[list[TopicPartition]], list[TopicPartition]] = sorted
     """Of the partitions, in which a poll looks at them."""
@@ -118,6 +120,9 @@ class _Consumer:
 
     def subscribe(self, topics: Any, *, on_assigned: Any, on_revoked: Any) -> None:
         del on_revoked
+        if self._broker.leaves_out:
+            self._broker.leaves_out -= 1
+            return
         for topic in topics:
             for number in range(self._broker.counts[topic]):
                 at = TopicPartition(topic, number)
@@ -141,6 +146,9 @@ class _Consumer:
         if not found:
             threading.Event().wait(min(timeout_s, 0.005))
         return found
+
+    def position(self, partition: TopicPartition) -> int:
+        return self._next[partition]
 
     def high_water(self, partition: TopicPartition) -> int:
         return len(self._broker.partitions.get(partition, []))

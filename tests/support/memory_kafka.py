@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from infra.kafka.port import (
     Headers,
@@ -22,12 +23,15 @@ class MemoryKafka:
     Attributes:
         refuses_after: so many messages are taken; the next one fails, and with it all that follow.
         forgets_to_acknowledge_after: so many are acknowledged; later ones are taken, and told as failed.
+        goes_on_after_a_failure: of a delivery that has two messages for a partition the first fails, and the
+            second is taken all the same: "told" as failed, as a whole, or "silently", as if it had gone well.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     messages: dict[TopicPartition, list[Message]] = field(default_factory=lambda: defaultdict(list))
     refuses_after: int | None = None
     forgets_to_acknowledge_after: int | None = None
+    goes_on_after_a_failure: Literal["told", "silently"] | None = None
 
     @contextmanager
     def producer(self) -> Iterator["_Producer"]:
@@ -73,7 +77,10 @@ class _Delivery:
         if self.producer.failed:
             raise NotDelivered("an earlier message was not delivered")
         found: dict[TopicPartition, Offsets] = {}
+        told, overtaken = self.kafka.goes_on_after_a_failure, self._overtaken()
         for message in self.waiting:
+            if message is overtaken:
+                continue
             try:
                 acknowledged = self.kafka.take(message)
             except NotDelivered:
@@ -84,7 +91,20 @@ class _Delivery:
                 raise NotDelivered("not acknowledged on command")
             at = len(self.kafka.messages[message.topic_partition]) - 1
             found[message.topic_partition] = Offsets(found.get(message.topic_partition, (at,))[0], at)
+        if overtaken is not None and told == "told":
+            self.producer.failed = True
+            raise NotDelivered("failed on command, and what follows it did not")
         return found
+
+    def _overtaken(self) -> Message | None:
+        if self.kafka.goes_on_after_a_failure is None:
+            return None
+        partitions = [message.topic_partition for message in self.waiting]
+        for number, message in enumerate(self.waiting):
+            if message.topic_partition in partitions[number + 1 :]:
+                self.kafka.goes_on_after_a_failure = None
+                return message
+        return None
 
 
 @dataclass

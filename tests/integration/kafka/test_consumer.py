@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from psycopg.rows import dict_row
 
 from infra.composition import event_codec
+from infra.kafka import consumer as consumer_module
 from infra.kafka.consumer import TopicConsumer
 from infra.kafka.dead_letters import DEAD_LETTER_SUFFIX, TopicDeadLetters
 from infra.kafka.port import Message, TopicPartition
@@ -23,7 +24,7 @@ from infra.projections.checkpoints import ADVANCED_CHANNEL
 from projections.audit.projection import AuditProjection
 from projections.people.projection import PeopleProjection
 from tests.support.api import eventually
-from tests.support.consumed_story import MemoryBroker, StoryRelay, topics_of
+from tests.support.consumed_story import PARTITIONS, MemoryBroker, StoryRelay, topics_of
 from tests.support.postgres import ROLE_SECRET
 from tests.support.projecting import broken_promises
 from tests.support.story import StoryFeed, a_whole_story
@@ -399,6 +400,66 @@ def test_a_message_without_a_place_in_the_log_becomes_a_dead_letter_and_loses_no
     assert reason in letter.headers["dlq_error"].decode()
     assert letter.value == stray.value
     assert place.is_complete()
+
+
+def test_a_message_beyond_the_end_of_the_log_becomes_a_dead_letter_and_is_not_counted_from(place):
+    """Another system writes to the same topics. To keep its position is to pass over all that is to come."""
+    place.relay.relay(up_to=100)
+    at, stray = place.relay.messages()[40]
+    beyond = str(len(place.story.events) + 7).encode()
+    place.kafka.put(at, broken(stray, headers={"position": beyond, "previous_position": b"0"}))
+    with place.consuming():
+        eventually(lambda: place.checkpoint() == 100)
+        place.relay.relay()
+        eventually(place.caught_up)
+    [letter] = place.dead_letters()
+    assert b"is of another log" in letter.headers["dlq_error"]
+    assert place.is_complete()
+
+
+def test_topics_that_come_back_have_the_partitions_that_the_relay_insists_on(place):
+    """Whatever a new topic would be given today: else the relay could not go on."""
+    place.relay.relay()
+    place.kafka.lose_everything()
+    place.kafka.counts.clear()
+    today = {category: replace(topic, partitions=17) for category, topic in place.topics.items()}
+    with place.consuming(topics=today):
+        eventually(place.caught_up)
+    assert set(place.kafka.counts.values()) == {PARTITIONS}
+
+
+def test_a_member_without_partitions_joins_anew_where_something_waits_for_nobody(place, monkeypatch):
+    monkeypatch.setattr(consumer_module, "LEFT_OUT_AFTER_S", 0.2)
+    place.kafka.leaves_out = 1
+    with place.consuming():
+        eventually(lambda: place.kafka.leaves_out == 0)
+        place.relay.relay()
+        eventually(place.caught_up)
+    assert place.is_complete()
+
+
+def test_a_consumer_ends_in_the_middle_of_what_it_reads_from_the_log(place):
+    """Millions may be missing: nobody waits for all of them."""
+    place.relay.relay(up_to=100)
+    place.kafka.lose_everything()
+    place.relay.relay()
+    feed = StoryFeed(place.story)
+    reading, may_go_on, read, asked = threading.Event(), threading.Event(), feed.read, []
+
+    def slowly(*args, **options):
+        asked.append(args)
+        reading.set()
+        may_go_on.wait()
+        return read(*args, **options)
+
+    feed.read = slowly
+    consumer = place.consumer(feed=feed, batch_size=2)
+    consumer.start()
+    assert reading.wait(20)
+    consumer._stopping.set()
+    may_go_on.set()
+    assert consumer.stop()
+    assert len(asked) == 1
 
 
 def test_a_letter_that_no_broker_takes_is_written_without_its_value(place):

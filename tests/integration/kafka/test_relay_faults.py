@@ -235,6 +235,20 @@ def test_the_cursor_moved_before_the_acknowledgement_would_be_found(database, mo
         assert_all_of_the_log_is_there(database, kafka, PREFIX)
 
 
+@pytest.mark.parametrize("what_failed_is", ["told", "silently"])
+def test_a_producer_that_goes_on_after_a_failure_would_be_found(database, what_failed_is):
+    """A planted bug of a client: what follows a failed message of its partition is sent all the same.
+
+    Ten messages for nine partitions: one of them follows another for sure.
+    """
+    kafka = MemoryKafka(goes_on_after_a_failure=what_failed_is)
+    relay_everything(database, kafka, Writer(database).write(100))
+
+    assert kafka.goes_on_after_a_failure is None, "the bug did not come about"
+    with pytest.raises(AssertionError, match="which follows"):
+        assert_all_of_the_log_is_there(database, kafka, PREFIX)
+
+
 def test_a_relay_that_does_not_ask_what_kafka_holds_would_be_found(database, monkeypatch):
     """A planted bug: the cursor alone says where to go on."""
     monkeypatch.setattr(publishing, "lost_after", lambda *_: None)
