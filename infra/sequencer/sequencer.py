@@ -15,10 +15,12 @@ from infra.observability.database_errors import told
 from infra.observability.sequencer_metrics import SequencerMetrics
 from infra.postgres.roles import with_options
 from infra.sequencer.leadership import Connection, Leadership
+from infra.sequencer.pace import Pace
 from infra.sequencer.statements import MOVED_CLUSTER, REBASE, SEQUENCE, UNSEQUENCED
 
-BATCH_LIMIT: Final = 500_000
-"""Events in one batch at most: it bounds what one statement holds and how long it takes."""
+BATCH_LIMIT: Final = 50_000
+"""Events in one batch at most: it bounds what one statement holds, how long it takes, and how long readers
+wait for the first events of a backlog. Larger ones are no faster."""
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 2.0
@@ -150,19 +152,15 @@ class Sequencer:
 
     def _follow(self, connection: Connection) -> None:
         """Leads until told to stop, or until the session is gone."""
-        interval_s = self._busy_interval_s
+        pace = Pace(self._busy_interval_s, self._idle_interval_s)
         while not self._stopping.is_set():
             started = perf_counter()
             batch = step(connection, self._batch_limit, self.SEQUENCE)
-            took_s = perf_counter() - started
-            if batch is None:
-                interval_s = min(interval_s * 2, self._idle_interval_s)
-            else:
-                self._count(batch, took_s)
-                interval_s = self._busy_interval_s
+            if batch is not None:
+                self._count(batch, perf_counter() - started)
                 if batch.events >= self._batch_limit:
                     continue
-            self._stopping.wait(interval_s)
+            self._stopping.wait(pace.pause_s(batch.events if batch else 0, monotonic()))
 
     def _lead(self, *, leads: bool) -> None:
         self._leads = leads

@@ -46,12 +46,14 @@ WITH last AS MATERIALIZED (
         AND (SELECT count(*) FROM late) < %(limit)s
     ORDER BY e.append_id
     LIMIT %(limit)s
-), found AS MATERIALIZED (
+), found AS (
+    -- Both in order already: they are merged, and nothing is kept in memory or sorted.
     SELECT * FROM late UNION ALL SELECT * FROM fresh
 ), placed AS (
     INSERT INTO log.positions (position, append_id, leaf)
     SELECT last.last_position + row_number() OVER (ORDER BY found.append_id), found.append_id, found.leaf
     FROM found CROSS JOIN last
+    RETURNING append_id
 ), batch AS (
     INSERT INTO log.batches (last_position, last_append_id, snapshot, system_id)
     SELECT last.last_position + counted.events,
@@ -62,7 +64,7 @@ WITH last AS MATERIALIZED (
     FROM last CROSS JOIN (
         SELECT count(*) AS events, max(append_id) AS last_append_id,
             (SELECT count(*) FROM late) < %(limit)s AS all_late
-        FROM found
+        FROM placed
     ) counted
     WHERE counted.events > 0
     RETURNING last_position
