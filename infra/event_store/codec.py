@@ -109,7 +109,8 @@ class EventCodec:
             raise UnknownEventType(stored_name=cls.type_.stored_name)
         try:
             meta = self._encode(metadata)
-            self._metadata(meta)
+            if self._metadata(meta).recorded_at.tzinfo is None:
+                raise MalformedEvent(event_type=cls.type_.name, reason="recorded_at has no time zone")
             payload = self._payload(stream_id, event, stored_name)
         except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as error:
             raise MalformedEvent(event_type=cls.type_.name, reason=str(error)) from error

@@ -1,18 +1,14 @@
 """Connections to the log that come back by themselves, for one event loop."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import asynccontextmanager
 
 import psycopg
+from psycopg.abc import Buffer
 from psycopg.rows import TupleRow
 
-from infra.event_store.arrays import register_arrays
-
-STUCK_S = 10.0
-"""A server that has not answered a statement for so long is taken for gone."""
+from infra.event_store.line import Line, Statement
 
 _CONNECT_TIMEOUT_S = 2
 
@@ -22,48 +18,32 @@ class LogConnection:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._connection: psycopg.AsyncConnection[TupleRow] | None = None
-        self._cursor: psycopg.AsyncCursor[TupleRow] | None = None
+        self._line: Line | None = None
 
     @property
     def lost(self) -> bool:
         """The last statement failed because the connection did: whether it took effect is not known."""
-        return self._cursor is None
+        return self._line is None or self._line.broken
 
-    async def execute(self, statement: str, parameters: Sequence[Any]) -> list[TupleRow]:
+    async def execute(self, statement: Statement, parameters: Sequence[Buffer | None]) -> list[TupleRow]:
         """All rows. Raises `psycopg.Error`; one that leaves `lost` true is the network's."""
-        try:
-            cursor = self._cursor or await self._open()
-            hang_up = asyncio.get_running_loop().call_later(STUCK_S, self._hang_up)
-            try:
-                await cursor.execute(statement, parameters, prepare=True, binary=True)
-            finally:
-                hang_up.cancel()
-            return await cursor.fetchall() if cursor.description else []
-        except BaseException:
-            if self._connection is None or self._connection.closed or self._connection.broken:
-                await self.close()
-            raise
+        line = self._line
+        if line is None or line.broken:
+            line = await self._open()
+        return await line.execute(statement, parameters)
 
     async def close(self) -> None:
-        connection, self._connection, self._cursor = self._connection, None, None
-        if connection is not None:
-            with suppress(psycopg.Error):
-                await connection.close()
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close()
 
-    async def _open(self) -> psycopg.AsyncCursor[TupleRow]:
+    async def _open(self) -> Line:
+        await self.close()
         connection = await psycopg.AsyncConnection.connect(
             self._conninfo, autocommit=True, connect_timeout=_CONNECT_TIMEOUT_S
         )
-        register_arrays(connection)
-        self._connection, self._cursor = connection, connection.cursor()
-        return self._cursor
-
-    def _hang_up(self) -> None:
-        """Ends a wait for a server that says nothing: asking it to cancel would be one more wait."""
-        if self._connection is not None and not self._connection.closed:
-            with suppress(OSError), socket.socket(fileno=socket.dup(self._connection.fileno())) as line:
-                line.shutdown(socket.SHUT_RDWR)
+        self._line = Line(connection)
+        return self._line
 
 
 class LogConnections:

@@ -13,20 +13,27 @@ from commands.streams import Loaded, Owner, StreamKind
 from domain.identifiers import StreamId
 from infra.event_store.codec import PersonalCodec
 from infra.event_store.connections import LogConnection, LogConnections
+from infra.event_store.line import BYTEA, INT8, TEXT, Statement, int8
 
 S = TypeVar("S")
 
 WAITING_LIMIT = 100
 """Snapshots that wait to be stored; more are dropped: another comes a hundred events later."""
 
-_LOAD = (
+_LOAD = Statement(
+    "load_snapshot",
     "SELECT version, state FROM log.snapshots"
-    " WHERE stream_id = %b AND type = %b ORDER BY version DESC LIMIT 1"
+    " WHERE stream_id = $1 AND type = $2 ORDER BY version DESC LIMIT 1",
+    (TEXT, TEXT),
 )
-_CLEAR = "DELETE FROM log.snapshots WHERE stream_id = %b AND version <= %b"
-_KEEP = (
-    "INSERT INTO log.snapshots (stream_id, version, type, state) VALUES (%b, %b, %b, %b)"
-    " ON CONFLICT DO NOTHING"
+_CLEAR = Statement(
+    "clear_snapshots", "DELETE FROM log.snapshots WHERE stream_id = $1 AND version <= $2", (TEXT, INT8)
+)
+_KEEP = Statement(
+    "keep_snapshot",
+    "INSERT INTO log.snapshots (stream_id, version, type, state) VALUES ($1, $2, $3, $4)"
+    " ON CONFLICT DO NOTHING",
+    (TEXT, INT8, TEXT, BYTEA),
 )
 
 _log = structlog.get_logger("snapshots")
@@ -71,7 +78,7 @@ class PostgresSnapshots:
     async def load(self, kind: StreamKind[S], stream_id: StreamId) -> Loaded[S] | None:
         try:
             async with self._readers.one() as connection:
-                rows = await connection.execute(_LOAD, (stream_id, self._type(kind)))
+                rows = await connection.execute(_LOAD, (stream_id.encode(), self._type(kind).encode()))
             return self._opened(kind, *rows[0]) if rows else None
         except (psycopg.Error, OSError, msgspec.MsgspecError, ValueError) as error:
             _log.warning("snapshot_not_loaded", stream_id=stream_id, error=type(error).__name__)
@@ -88,13 +95,14 @@ class PostgresSnapshots:
 
     async def _store(self) -> None:
         while True:
-            row = await self._waiting.get()
+            stream_id, version, type_, state = await self._waiting.get()
+            row = (stream_id.encode(), int8(version), type_.encode(), state)
             try:
                 # One a stream: the newest.
                 await self._writer.execute(_CLEAR, row[:2])
                 await self._writer.execute(_KEEP, row)
             except (psycopg.Error, OSError) as error:
-                _log.warning("snapshot_not_kept", stream_id=row[0], error=type(error).__name__)
+                _log.warning("snapshot_not_kept", stream_id=stream_id, error=type(error).__name__)
             finally:
                 self._waiting.task_done()
 

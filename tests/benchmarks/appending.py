@@ -114,7 +114,7 @@ def raw_rate(conninfo: str, count: int, in_flight: int, connections: int = 16) -
         events = many_events(count)
         as_writer = role_conninfo(conninfo, WRITER, ROLE_SECRET)
         async with AsyncConnectionPool(
-            as_writer, min_size=connections, kwargs={"autocommit": True}, open=False
+            as_writer, min_size=connections, timeout=120, kwargs={"autocommit": True}, open=False
         ) as pool:
             await pool.wait()
             await asyncio.gather(*(client(pool, iter(many_events(4))) for _ in range(in_flight)))
@@ -150,8 +150,10 @@ class Essay(Aggregate):
 
 
 def best_threads(conninfo: str, count: int) -> int:
-    """With how many threads the library is fastest here."""
-    return max((1, 2, 4, 8, 16), key=lambda threads: library_rate(conninfo, count, threads))
+    """With how many threads the library is fastest here; the better of two tries each, as they vary."""
+    return max(
+        (1, 2, 4, 8, 16), key=lambda threads: max(library_rate(conninfo, count, threads) for _ in range(2))
+    )
 
 
 def library_rate(conninfo: str, count: int, threads: int) -> float:
@@ -174,9 +176,10 @@ def library_rate(conninfo: str, count: int, threads: int) -> float:
     ):
         list(workers.map(lambda _: client(application, 4), range(threads)))
         share = max(1, count // threads)
-        started = perf_counter()
-        list(workers.map(lambda _: client(application, share), range(threads)))
-        return share * threads / (perf_counter() - started)
+        with unswept():
+            started = perf_counter()
+            list(workers.map(lambda _: client(application, share), range(threads)))
+            return share * threads / (perf_counter() - started)
 
 
 def library_environment(conninfo: str, pool_size: int) -> dict[str, str]:

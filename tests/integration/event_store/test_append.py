@@ -1,6 +1,7 @@
 """Appending and loading over a real PostgreSQL: what the port promises, whoever else is about."""
 
 import asyncio
+from datetime import datetime
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from infra.event_store.append_log import EventLogBusy
 from infra.event_store.append_queue import MAX_BATCH
 from infra.event_store.codec import MAX_EVENT_BYTES, MalformedEvent, OversizedEvent
 from infra.event_store.leaves import leaf_hash
+from infra.event_store.line import Statement
 from infra.postgres.roles import WRITER, role_conninfo
 from tests.support.event_logs import after, event_log, first, named, names, new, user
 from tests.support.postgres import ROLE_SECRET
@@ -215,6 +217,13 @@ async def test_an_event_that_cannot_be_stored_is_refused_and_the_log_lives_on(da
         assert log._in_flight == 0
 
 
+async def test_a_time_without_a_zone_is_refused_for_nobody_could_compare_it(database):
+    async with event_log(database) as log:
+        changed = ProfileChanged(display_name="x", language="ko")
+        with pytest.raises(MalformedEvent):
+            await log.append([StreamAppend(user(), 0, (new(changed, recorded_at=datetime(2026, 3, 2)),))])  # noqa: DTZ001 - it is what is refused
+
+
 async def test_what_the_server_refuses_is_its_own_commands_alone_and_the_log_lives_on(database):
     others = [user() for _ in range(20)]
     async with event_log(database) as log:
@@ -292,16 +301,17 @@ async def test_nobody_changes_or_removes_an_event_or_a_position(database, table,
 
 async def test_the_connections_have_every_parameter_of_the_conninfo(database):
     extra = "application_name='log of a test' options='-c statement_timeout=54321'"
+    settings = Statement(
+        "settings",
+        "SELECT name, setting FROM pg_settings WHERE name IN ('application_name', 'statement_timeout')",
+        (),
+    )
     someone = user()
     async with event_log(f"{database} {extra}") as log:
         await log.append(first(someone, "x"))
         await log.load(someone)
         for connection in (log._flushers[0].connection, log._readers._idle[-1]):
-            rows = await connection.execute(
-                "SELECT name, setting FROM pg_settings"
-                " WHERE name IN ('application_name', 'statement_timeout')",
-                (),
-            )
+            rows = await connection.execute(settings, ())
             assert dict(rows) == {"application_name": "log of a test", "statement_timeout": "54321"}
 
 
@@ -311,7 +321,9 @@ async def test_an_acknowledgement_means_on_disk_whatever_the_database_says(datab
     try:
         async with event_log(f"{database} options='-c synchronous_commit=local'") as log:
             await log.append(first(user(), "x"))
-            rows = await log._flushers[0].connection.execute("SHOW synchronous_commit", ())
+            rows = await log._flushers[0].connection.execute(
+                Statement("commit", "SHOW synchronous_commit", ()), ()
+            )
             assert rows == [("on",)]
     finally:
         with psycopg.connect(database, autocommit=True) as admin:

@@ -10,14 +10,13 @@ import pytest
 
 from commands.ports import StreamAppend, VersionConflict
 from infra.event_store.append_log import EventLogBusy, EventLogUnreachable
-from infra.event_store.append_queue import call_parameters, encoded
+from infra.event_store.append_queue import APPEND, call_parameters, encoded
 from infra.event_store.arrays import register_arrays
 from infra.postgres.roles import WRITER, role_conninfo
+from tests.support.api import eventually
 from tests.support.event_logs import CODEC, after, event_log, first, named, names, user
 from tests.support.faults.proxy import Proxy
 from tests.support.postgres import ROLE_SECRET
-
-APPEND = "SELECT * FROM log.append(%b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b, %b)"
 
 
 @contextmanager
@@ -29,8 +28,9 @@ def as_writer(database, *, autocommit=True):
 
 def call(connection, *appends):
     """One call of the server's function, as another process makes it; the streams that lost."""
-    events = [event for each in appends for event in encoded([each], CODEC)]
-    return [row[0] for row in connection.execute(APPEND, call_parameters(events)).fetchall()]
+    events = encoded(appends, CODEC)
+    cursor = psycopg.RawCursor(connection).execute(APPEND.sql, call_parameters(events))
+    return [row[0] for row in cursor.fetchall()]
 
 
 @contextmanager
@@ -53,6 +53,22 @@ async def test_an_append_that_another_process_holds_open_delays_nobody_else(data
             another.rollback()
             await waiting
         assert names(await log.load(held)) == ["ours"]
+
+
+async def test_a_command_whose_caller_goes_away_while_it_is_saved_holds_nobody_up(database):
+    held = user()
+    async with event_log(database) as log:
+        with held_open(database, *first(held, "theirs")) as another:
+            gone = asyncio.create_task(log.append(first(held, "ours")))
+            await asyncio.to_thread(eventually, lambda: held in log._queue._busy)
+            gone.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            another.rollback()
+        # It was under way, so it is saved.
+        await log.append(after(1, held, "the next"))
+        assert names(await log.load(held)) == ["ours", "the next"]
+        await asyncio.gather(*(log.append(first(user(), "x")) for _ in range(100)))
 
 
 async def test_an_append_conflicts_when_the_other_process_commits_first(database):
@@ -95,32 +111,31 @@ async def test_a_table_that_is_locked_holds_commands_up_and_the_log_lives_on(dat
         await asyncio.gather(*(log.append(first(someone, "x")) for someone in streams))
 
 
-def test_unsorted_batches_of_two_processes_never_deadlock(database):
-    streams = [user() for _ in range(40)]
+def test_batches_that_were_queued_in_opposite_orders_never_deadlock(database):
+    streams = [user() for _ in range(1_000)]  # so many that the two are at work at the same time
+    rounds = 8
+    together = threading.Barrier(2)
+    failures = []
 
     def append(backwards):
         with as_writer(database) as connection:
-            for _ in range(60):
-                version = rounds[backwards]
+            for version in range(rounds):
                 batch = [after(version, someone, "x")[0] for someone in streams]
-                call(connection, *(reversed(batch) if backwards else batch))
-                rounds[backwards] += 1
+                together.wait(30)
+                try:
+                    call(connection, *(reversed(batch) if backwards else batch))
+                except psycopg.Error as error:
+                    failures.append(error)
 
-    rounds = {True: 0, False: 0}
-    failures = []
-
-    def guarded(backwards):
-        try:
-            append(backwards)
-        except psycopg.Error as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=[backwards]) for backwards in (True, False)]
+    threads = [threading.Thread(target=append, args=[backwards]) for backwards in (True, False)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert failures == []
+    with psycopg.connect(database) as admin:
+        rows = admin.execute("SELECT count(*) FROM log.events GROUP BY stream_id").fetchall()
+    assert rows == [(rounds,)] * len(streams)
 
 
 def test_a_call_reads_no_more_as_the_log_grows_although_its_plan_was_made_for_an_empty_one(database):
