@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import dict_row
 
-from infra.cli.console import CommandError, output
-from infra.cli.rebuilding import bar, chosen
+from infra.cli.console import CommandError, output, table_output
+from infra.cli.progress_bar import bar
+from infra.cli.rebuilding import chosen
 from infra.postgres.roles import PROJECTOR
 from infra.settings import load_settings
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def position_of(system: "System", as_of: str) -> int:
-    """A position in the log, from itself or from a time. Raises `CommandError`."""
+    """A position in the log, from itself or from a time (UTC if it says no zone). Raises `CommandError`."""
     head = system.feed.head()
     if as_of.isdecimal():
         position = int(as_of)
@@ -34,7 +35,10 @@ def position_of(system: "System", as_of: str) -> int:
             f"{as_of!r} is neither a position nor a time.",
             remedy="Write 1200, or 2026-03-02T12:00:00+09:00.",
         ) from error
-    return system.feed.position_at(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
+    time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    if time > datetime.now(UTC):
+        raise CommandError(f"{as_of} has not come yet: nobody knows the rows of then.")
+    return system.feed.position_at(time)
 
 
 def replay_projection(name: str, as_of: str | None, query: str | None, *, keep: bool, as_json: bool) -> None:
@@ -46,7 +50,7 @@ def replay_projection(name: str, as_of: str | None, query: str | None, *, keep: 
         [projection] = chosen(system.projections, [name], every=False)
         position = system.feed.head() if as_of is None else position_of(system, as_of)
         with bar(f"{name} as of {position:,}") as tell:
-            built = build_as_of(projection, system.feed, connection, position, tell)
+            built = build_as_of(projection, system.feed, connection, position, tell, to_be_kept=keep)
         try:
             _say(f"{name} as of position {built.position:,}", as_json=as_json)
             for each in built.set_aside:
@@ -108,25 +112,23 @@ def _print_answer(connection: "Connection", schema: str, statement: str, *, as_j
     from rich.markup import escape
     from rich.table import Table
 
-    from infra.projections.as_of import query
+    from infra.projections.as_of import answers
 
+    table = Table(box=None, pad_edge=False)
     try:
-        names, rows = query(connection, schema, statement)
+        with closing(answers(connection, schema, statement)) as rows:
+            for row in rows:
+                if as_json:
+                    output().out(json.dumps(row, ensure_ascii=False, default=str), highlight=False)
+                    continue
+                if not table.columns:
+                    for name in row:
+                        table.add_column(escape(name), overflow="fold")
+                table.add_row(*(escape(_text(value)) for value in row.values()))
     except psycopg.Error as error:
         raise CommandError(f"The query cannot be answered: {str(error).strip()}") from error
-    if as_json:
-        for row in rows:
-            output().out(
-                json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False, default=str),
-                highlight=False,
-            )
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(escape(name))
-    for row in rows:
-        table.add_row(*(escape(_text(value)) for value in row))
-    output().print(table)
+    if not as_json:
+        table_output().print(table if table.columns else "no rows")
 
 
 def _text(value: Any) -> str:

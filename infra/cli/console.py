@@ -4,6 +4,7 @@ from typing import Any
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
+WIDTH_OF_A_PIPE = 10_000
 
 
 class CommandError(Exception):
@@ -24,6 +25,21 @@ def output() -> Any:
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+def table_output() -> Any:
+    """As `output`, for tables: into a pipe columns are as wide as what is in them, so that nothing is cut."""
+    console = output()
+    if not console.is_terminal:
+        console.width = WIDTH_OF_A_PIPE
+    return console
+
+
+def printable(text: str) -> str:
+    """What is stored may hold what a terminal obeys: that is shown instead of sent."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def progress() -> Any:

@@ -11,10 +11,11 @@ import psycopg
 import typer
 from rich.text import Text
 
+from domain.errors import DomainError
 from domain.events import RecordedEvent
 from domain.identifiers import category_of
 from infra.cli import log_options as options
-from infra.cli.console import CommandError, output
+from infra.cli.console import EXIT_FAILED, CommandError, output, printable
 from infra.cli.log_access import open_log, print_line
 from infra.cli.log_export import export
 from infra.cli.log_search import search
@@ -57,6 +58,7 @@ def tail(  # noqa: PLR0913, PLR0917 - each is an option of the command
         event_type=event_type,
         category=category,
     )
+    options.refuse_empty_range(chosen)
     with open_log() as (system, connection):
         position = system.feed.head()
         _print_events(newest(connection, chosen, count, head=position), as_json=as_json)
@@ -92,13 +94,20 @@ def show(
 
 
 def stream_events(system: System, stream: str) -> list[RecordedEvent]:
-    """The events of a stream. Raises `CommandError` where there is no such stream."""
+    """The events of a stream. Raises `CommandError` where there is none, or one that cannot be read."""
     codec = event_codec()
+    found = []
     with psycopg.connect(system.conninfo(PROJECTOR), autocommit=True) as connection:
-        return [
-            codec.decode(each.stream_id, each.version, each.type, each.meta, each.payload)
-            for each in _stored(connection, stream)
-        ]
+        for each in _stored(connection, stream):
+            try:
+                found.append(codec.decode(each.stream_id, each.version, each.type, each.meta, each.payload))
+            except DomainError as error:
+                raise CommandError(
+                    f"Version {each.version} of {stream} ({each.type}) cannot be read: {error.detail()}",
+                    remedy="`megacity log show` shows it as it is stored.",
+                    exit_code=EXIT_FAILED,
+                ) from error
+    return found
 
 
 def as_object(event: RecordedEvent) -> dict[str, Any]:
@@ -131,18 +140,14 @@ def _print_events(events: Iterable[StoredAt], *, as_json: bool) -> None:
 
 def _line(event: StoredAt) -> Text:
     metadata = event.metadata
-    data = event.payload.decode(errors="replace")
+    data = printable(event.payload.decode(errors="replace"))
     position = "-" if event.position is None else str(event.position)
-    told = (
-        f"  {event.stream_id} v{event.version}  "
-        if metadata is None
-        else f"  {event.stream_id} v{event.version}  by {metadata.actor.kind} {metadata.actor.id}  "
-    )
+    by = "" if metadata is None else f"by {metadata.actor.kind} {printable(metadata.actor.id)}  "
     at = "(unreadable)" if metadata is None else metadata.recorded_at.isoformat(timespec="milliseconds")
     return Text.assemble(
         (f"{position:>8}", "bold"),
         f"  {at}  ",
         (event.type, "cyan"),
-        told,
+        f"  {event.stream_id} v{event.version}  {by}",
         (data if len(data) <= SHOWN_OF_DATA else data[: SHOWN_OF_DATA - 1] + "…", "dim"),
     )

@@ -7,7 +7,7 @@ import typer
 from psycopg.rows import dict_row
 
 from infra.cli import log_options as options
-from infra.cli.console import output, progress
+from infra.cli.console import output, printable, progress
 from infra.cli.log_access import open_log, print_line
 from projections.audit.projection import AuditProjection
 from projections.audit.queries import Criteria, statement
@@ -38,6 +38,7 @@ def search(  # noqa: PLR0913, PLR0917 - each is an option of the command
         after=after,
         up_to=up_to,
     )
+    options.refuse_empty_range(wanted)
     with open_log() as (system, connection), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute("SELECT position FROM ops.projections WHERE name = %s", [AuditProjection.name])
         checkpoint = cursor.fetchone()
@@ -56,6 +57,6 @@ def _line(entry: dict[str, Any]) -> str:
     where = " ".join(each for each in (entry["zone_id"], entry["org_id"]) if each is not None)
     return (
         f"{entry['position']:>8}  {entry['recorded_at'].isoformat(timespec='milliseconds')}"
-        f"  {entry['actor_kind']} {entry['actor_id']}  {entry['action']:<7} {entry['resource_id']}"
+        f"  {entry['actor_kind']} {printable(entry['actor_id'])}  {entry['action']:<7} {entry['resource_id']}"
         f"  {entry['type']}  {where or '-'}"
     )

@@ -4,12 +4,12 @@ from itertools import groupby
 
 from rich.table import Table
 
-from infra.cli.console import output
+from infra.cli.console import table_output
 from infra.log_reading.figures import LogFigures, OfType
 
 
 def print_figures(found: LogFigures) -> None:
-    out = output()
+    out = table_output()
     table = Table(box=None, pad_edge=False)
     table.add_column("event type", overflow="fold")
     for column in ("events", "bytes", "first position", "last position"):

@@ -54,21 +54,40 @@ def command(  # noqa: PLR0913, PLR0917 - options of one command, by name
 
     `--projection attempts --as-of 2026-03-02T12:00:00Z --query "SELECT count(*) FROM attempts"`
     """
+    of_a_stream = {"--until": until is not None}
+    of_a_projection = {"--query": query is not None, "--keep": keep}
     if drop:
+        given = {
+            "a stream": stream is not None,
+            "--projection": projection is not None,
+            "--as-of": as_of is not None,
+        }
+        _refuse("--drop", {**given, **of_a_stream, **of_a_projection, "--json": as_json})
         drop_kept()
     elif projection is not None:
+        _refuse("--projection", {"a stream": stream is not None, **of_a_stream})
         replay_projection(projection, as_of, query, keep=keep, as_json=as_json)
     elif stream is not None:
+        _refuse("a stream", of_a_projection)
         _replay_stream(stream, until, as_of, as_json=as_json)
     else:
         raise CommandError("Name a stream, or a projection with --projection.")
+
+
+def _refuse(chosen: str, others: dict[str, bool]) -> None:
+    """What would be passed over in silence is a mistake. Raises `CommandError`."""
+    if useless := [name for name, given in others.items() if given]:
+        raise CommandError(f"{' and '.join(useless)} and {chosen} do not go together.")
 
 
 def _replay_stream(stream: str, until: int | None, as_of: str | None, *, as_json: bool) -> None:
     with open_system(load_settings()) as system:
         recorded = stream_events(system, stream)
         if as_of is not None:
-            until = min(until or len(recorded), _version_at(system, stream, position_of(system, as_of)))
+            position = position_of(system, as_of)
+            until = min(until or len(recorded), _version_at(system, stream, position))
+            if until == 0:
+                raise CommandError(f"{stream} had no events yet at position {position:,}.")
     kind = _KINDS.get(category_of(stream) or "")
     if kind is None:
         raise CommandError("Streams of this kind have no state to show.", remedy="Try `megacity log show`.")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -92,7 +92,7 @@ def last_before(moment: datetime, head: int, recorded_at: Callable[[int], dateti
 
 
 class _Metadata(msgspec.Struct):
-    recorded_at: datetime
+    recorded_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def _recorded_at(connection: Connection) -> Callable[[int], datetime | None]:

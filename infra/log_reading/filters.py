@@ -37,11 +37,12 @@ class LogFilter(Criteria):
             found.append(sql.SQL("starts_with(e.type, %s)"))
             parameters.append(f"{self.category}.")
         if self.event_type is not None:
-            found.append(sql.SQL("(e.type = %s OR starts_with(e.type, %s))"))
+            found.append(sql.SQL("(e.type = %s OR rtrim(e.type, '0123456789') = %s)"))
             parameters += [self.event_type, f"{self.event_type}.v"]
         if self.action is not None:
-            found.append(sql.SQL("split_part(e.type, '.v', 1) = ANY (%s)"))
-            parameters.append(names_of(self.action))
+            # Cut at the end: a name may hold ".v" itself.
+            found.append(sql.SQL("rtrim(e.type, '0123456789') = ANY (%s)"))
+            parameters.append([f"{name}.v" for name in names_of(self.action)])
         for text in (self.actor, self.zone):
             if text is not None:
                 # As the encoder writes it: there is no event of this actor whose metadata lacks these bytes.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import psycopg
@@ -26,7 +26,7 @@ class LogHealth:
 
 
 class _Metadata(msgspec.Struct):
-    recorded_at: datetime
+    recorded_at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def read_health(connection: psycopg.Connection[dict[str, Any]], now: datetime) -> LogHealth:

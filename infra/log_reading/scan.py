@@ -1,5 +1,6 @@
 """Going through the log in the order of its positions, with as little memory as one page needs."""
 
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
@@ -65,14 +66,15 @@ def scan(
 def newest(connection: Connection, chosen: LogFilter, count: int, *, head: int) -> list[StoredAt]:
     """The last `count` of the chosen events, oldest first; looks back as far as it has to."""
     connection.execute(_IN_ORDER)
-    found: list[StoredAt] = []
+    found: deque[StoredAt] = deque(maxlen=count)
     end = head if chosen.up_to is None else min(head, chosen.up_to)
     stretch = STRETCH if chosen.chooses else count
     while end > chosen.after and len(found) < count:
         begin = max(chosen.after, end - stretch)
-        found = [*_stretch(connection, chosen, begin, end), *found][-count:]
+        before = deque(_stretch(connection, chosen, begin, end), maxlen=count - len(found))
+        found.extendleft(reversed(before))
         end = begin
-    return found
+    return list(found)
 
 
 def stream_of(connection: Connection, stream_id: str) -> list[StoredAt]:

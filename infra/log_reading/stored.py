@@ -35,9 +35,11 @@ class StoredAt(msgspec.Struct, frozen=True, dict=True):
     def metadata(self) -> EventMetadata | None:
         """None where what is stored is no metadata that this release understands."""
         try:
-            return _METADATA.decode(self.meta)
+            metadata = _METADATA.decode(self.meta)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
+        # Without a zone it is no moment: it can be compared with none.
+        return None if metadata.recorded_at.tzinfo is None else metadata
 
     @property
     def action(self) -> str | None:

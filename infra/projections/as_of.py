@@ -4,20 +4,31 @@ What a live projection goes on without (`ops.set_aside_events`) is left out here
 checkpoint are its live rows.
 """
 
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import uuid4
 
-from psycopg import sql
+from psycopg import Cursor, sql
+from psycopg.rows import tuple_row
 
 from infra.event_store.feed import EventFeed
 from infra.projections.blue_green import LogTooShort, Progress
 from infra.projections.checkpoints import Connection
 from infra.projections.filling import BATCH_SIZE, LeftOut, fill
 from infra.projections.poison import SetAside
-from infra.projections.scratch import create_scratch, drop_scratch, scratch_schemas, writing_to
+from infra.projections.scratch import (
+    connected_beside,
+    create_scratch,
+    drop_scratch,
+    scratch_schemas,
+    writing_to,
+)
 from projections.projection import Projection
 
 PREFIX: Final = "as_of_"
+ANSWERS_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +40,22 @@ class AsOf:
     set_aside: list[SetAside]
 
 
-def build_as_of(
+def build_as_of(  # noqa: PLR0913 - what is made, from what, where to
     projection: Projection,
     feed: EventFeed,
     connection: Connection,
     position: int,
     progress: Progress | None = None,
+    *,
+    to_be_kept: bool = False,
 ) -> AsOf:
-    """Makes the rows in `as_of_<projection>_<position>`, anew where they are there already.
+    """Makes the rows in a scratch schema of their own.
 
-    Raises `LogTooShort` where the log ends before the position.
+    Those that are to be kept go to `as_of_<projection>_<position>`, in the place of what was kept there; the
+    others never touch what somebody keeps or makes at the same time. Raises `LogTooShort` where the log ends
+    before the position.
     """
-    schema = f"{PREFIX}{projection.name}_{position}"
+    schema = f"{PREFIX}{projection.name}_{position}" + ("" if to_be_kept else f"_{uuid4().hex[:8]}")
     create_scratch(connection, schema, projection.tables)
     try:
         left_out = left_out_of(connection, projection.name, position)
@@ -58,15 +73,45 @@ def kept_as_of(connection: Connection) -> list[str]:
     return scratch_schemas(connection, PREFIX)
 
 
-def query(connection: Connection, schema: str, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of a statement that reads; its tables are those of the schema."""
-    with connection.transaction():
-        connection.execute("SET TRANSACTION READ ONLY")
-        connection.execute(sql.SQL("SET LOCAL search_path = {}, pg_catalog").format(sql.Identifier(schema)))
-        cursor = connection.execute(statement.encode())
-        names = [column.name for column in cursor.description or ()]
-        rows = cursor.fetchall() if cursor.description else []
-    return names, [tuple(row[name] for name in names) for row in rows]
+def answers(connection: Connection, schema: str, statement: str) -> Generator[dict[str, Any]]:
+    """Rows of a statement that reads, as they come; its tables are those of the schema.
+
+    One statement, by a protocol that takes no second one: that could end the transaction which reads only.
+    Over a connection of its own, whatever state the statement leaves it in. Columns of one name are numbered.
+    Raises `psycopg.Error`, also where the statement gives no rows.
+    """
+    with connected_beside(connection) as beside:
+        try:
+            beside.execute("BEGIN READ ONLY")
+            beside.execute(sql.SQL("SET LOCAL search_path = {}, pg_catalog").format(sql.Identifier(schema)))
+            with (
+                beside.cursor(row_factory=tuple_row) as cursor,
+                closing(_streamed(cursor, statement)) as rows,
+            ):
+                names: list[str] = []
+                for row in rows:
+                    names = names or _distinct([column.name for column in cursor.description or ()])
+                    yield dict(zip(names, row, strict=True))
+        finally:
+            beside.close()
+
+
+def _streamed(cursor: Cursor[tuple[Any, ...]], statement: str) -> Generator[tuple[Any, ...]]:
+    rows = cursor.stream(statement.encode(), size=ANSWERS_AT_ONCE)
+    assert isinstance(rows, Generator)
+    return rows
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Names of which no two are the same: `id`, `id_2`."""
+    found: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in found:
+            number += 1
+            candidate = f"{name}_{number}"
+        found.append(candidate)
+    return found
 
 
 def fill_scratch(  # noqa: PLR0913, PLR0917 - what is made, from what, where to

@@ -84,3 +84,6 @@ FOOTPRINTS: Final[Mapping[str, Mapping[str, Footprint]]] = {
     "audit": {category: Footprint({"audit_entries": "resource_id"}) for category in _CATEGORIES},
 }
 """By projection and category of stream."""
+
+ALSO_READ: Final[Mapping[str, tuple[str, ...]]] = {"item_analysis": ("attempts",)}
+"""Tables of other projections that a projection's footprints look into."""

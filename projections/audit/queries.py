@@ -67,7 +67,9 @@ def statement(wanted: Criteria, *, before: Place | None, limit: int) -> tuple[sq
         if value is not None:
             tests.append((test, [value]))
     if wanted.event_type is not None:
-        tests.append((sql.SQL("(type = %s OR starts_with(type, %s))"), _type_names(wanted.event_type)))
+        tests.append(
+            (sql.SQL("(type = %s OR rtrim(type, '0123456789') = %s)"), _type_names(wanted.event_type))
+        )
     if before is not None:
         tests.append((sql.SQL("(recorded_at, position) < (%s, %s)"), list(before)))
     where = sql.SQL(" AND ").join([test for test, _ in tests] or [sql.SQL("true")])
@@ -78,5 +80,5 @@ def statement(wanted: Criteria, *, before: Place | None, limit: int) -> tuple[sq
 
 
 def _type_names(event_type: str) -> list[str]:
-    """The name as it is stored, and what the names of all its schema versions begin with."""
+    """The name as it is stored, and all its schema versions without their numbers."""
     return [event_type, f"{event_type}.v"]

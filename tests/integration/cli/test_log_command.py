@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import msgspec
 import psycopg
@@ -20,6 +23,7 @@ from infra.log_reading import scan as scanning
 from infra.log_reading.figures import last_before
 from infra.log_reading.filters import LogFilter
 from infra.postgres.roles import PROJECTOR, role_conninfo
+from projections.audit import actions
 from projections.audit.projection import AuditProjection
 from tests.support.postgres import ROLE_SECRET, run_folder
 from tests.support.stored_story import store, with_metadata
@@ -121,7 +125,7 @@ def test_tail_and_export_choose_the_same_events(megacity, settings, story, optio
     assert 0 < len(expected) < len(story.events)
     assert positions(megacity("tail", "-n", 10_000, "--json", *options)) == expected
     assert positions(megacity("tail", "-n", 2, "--json", *options)) == expected[-2:]
-    megacity("export", settings / "chosen.jsonl", *options)
+    megacity("export", settings / "chosen.jsonl", "--force", *options)
     exported = (settings / "chosen.jsonl").read_text().splitlines()
     assert [json.loads(line)["position"] for line in exported] == expected
 
@@ -190,15 +194,62 @@ def test_an_export_is_whole_or_not_there(megacity, settings, story, monkeypatch)
 
     write = export._JsonLines.write
     monkeypatch.setattr(export._JsonLines, "write", fail)
-    done = megacity("export", target, status=1)
+    done = megacity("export", target, "--force", status=1)
     assert "No space left on device" in done.stderr
     assert target.read_text() == "what was there before"
     assert [path.name for path in settings.iterdir() if "partial" in path.name] == []
 
     monkeypatch.setattr(export._JsonLines, "write", write)
-    assert f"{len(story.events)} events written" in megacity("export", target).stderr
+    assert f"{len(story.events)} events written" in megacity("export", target, "--force").stderr
     assert len(target.read_text().splitlines()) == len(story.events)
     assert target.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.usefixtures("story")
+def test_what_is_there_already_is_replaced_only_when_that_is_said(megacity, settings):
+    target = settings / "all.jsonl"
+    target.write_text("an earlier export")
+    assert "is there already" in megacity("export", target, status=2).stderr
+    assert target.read_text() == "an earlier export"
+
+
+@pytest.mark.usefixtures("story")
+def test_a_pipe_or_a_device_is_never_replaced_by_a_file(megacity, settings):
+    pipe = settings / "pipe.jsonl"
+    os.mkfifo(pipe)
+    assert "is no ordinary file" in megacity("export", pipe, "--force", status=2).stderr
+    assert pipe.is_fifo()
+
+
+@pytest.mark.usefixtures("story")
+def test_an_export_goes_where_a_link_leads(megacity, settings):
+    link, target = settings / "link.jsonl", settings / "target.jsonl"
+    link.symlink_to(target)
+    megacity("export", link, "--up-to", 3)
+    assert link.is_symlink()
+    assert len(target.read_text().splitlines()) == 3
+    target.unlink()
+    target.symlink_to(link)
+    assert "cannot be written" in megacity("export", link, status=1).stderr
+
+
+@pytest.mark.usefixtures("story")
+def test_a_name_that_no_file_can_have_is_told_in_a_sentence(megacity, settings):
+    done = megacity("export", settings / ("x" * 300 + ".jsonl"), status=1)
+    assert "cannot be written: File name too long" in done.stderr
+
+
+@pytest.mark.usefixtures("story")
+def test_standard_output_that_is_full_is_told_in_a_sentence(settings):  # noqa: ARG001 - the environment
+    full = Path("/dev/full")
+    if not full.is_char_device():
+        pytest.skip("there is no /dev/full here")
+    command = [sys.executable, "-m", "infra.cli.main", "log", "export", "-"]
+    with full.open("wb") as stdout:
+        done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "Standard output cannot be written: No space left on device" in done.stderr
+    assert "unexpected" not in done.stderr
 
 
 def test_one_export_goes_on_where_another_ended(megacity, settings, story):
@@ -252,6 +303,11 @@ def test_without_the_package_a_parquet_export_says_how_to_get_it(megacity, setti
         (["export", "no/such/folder/x.jsonl"], "There is no folder"),
         (["export", "-", "--format", "parquet"], "cannot be written to standard output"),
         (["tail", "--since", "yesterday"], "is no moment"),
+        (["tail", "--since", "999999d"], "is before all time"),
+        (["tail", "--since", "2026-03-02", "--until", "2026-03-01"], "Nothing can be recorded"),
+        (["search", "--since", "2026-03-02", "--until", "2026-03-02"], "Nothing can be recorded"),
+        (["export", "-", "--after", "5", "--up-to", "5"], "No position is beyond 5 and up to 5"),
+        (["export", "-", "--after", "100000"], "The log ends at position 0"),
         (["show", "nonsense"], "is not a stream id"),
         (["show", "user-019cabcd-0000-7000-8000-00000000dead"], "There is no stream"),
     ],
@@ -262,7 +318,7 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(megacity, words, sentence)
 
 def test_events_that_nobody_can_read_are_shown_and_exported_all_the_same(megacity, database, story):
     with psycopg.connect(database, autocommit=True) as admin:
-        for number, (meta, payload) in enumerate([(b"{}", b"\xff\xfe"), (b"no json", b'{"a":\n1}')]):
+        for number, (meta, payload) in enumerate([(b"{}", b"\xff\xfe"), (b"no json", b'{"a":\n1}\x1b[31m')]):
             admin.execute(
                 """WITH written AS (
                        INSERT INTO log.events (stream_id, version, type, meta, payload, leaf)
@@ -271,10 +327,48 @@ def test_events_that_nobody_can_read_are_shown_and_exported_all_the_same(megacit
                    INSERT INTO log.positions SELECT %s, append_id, leaf FROM written""",
                 [number + 1, meta, payload, len(story.events) + number + 1],
             )
-    assert "(unreadable)" in megacity("tail", "-n", 2).stdout
+    shown = megacity("tail", "-n", 2).stdout
+    assert "(unreadable)" in shown
+    assert "\x1b" not in shown, "nothing that is stored gives orders to a terminal"
+    assert "\\x1b[31m" in shown
     first, second = lines(megacity("export", "-", "--after", len(story.events)))
     assert (first["meta"], first["data_base64"], first["action"]) == ({}, "//4=", None)
-    assert (second["meta_base64"], second["data_base64"]) == ("bm8ganNvbg==", "eyJhIjoKMX0=")
+    assert (second["meta_base64"], second["data_base64"]) == ("bm8ganNvbg==", "eyJhIjoKMX0bWzMxbQ==")
+
+
+def test_an_event_without_a_time_zone_is_no_trouble_for_those_who_ask_about_times(megacity, database, story):
+    meta = msgspec.json.encode(story.events[0].recorded.metadata).replace(b'Z"', b'"')
+    assert msgspec.json.decode(meta)["recorded_at"].count("+") == 0
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(
+            """WITH written AS (
+                   INSERT INTO log.events (stream_id, version, type, meta, payload, leaf)
+                   VALUES ('user-019cabcd-0000-7000-8000-00000000bad0', 1, 'user.registered.v1', %s, '{}',
+                           sha256('')) RETURNING append_id, leaf)
+               INSERT INTO log.positions SELECT %s, append_id, leaf FROM written""",
+            [meta, len(story.events) + 1],
+        )
+    later = where(story, lambda each: each.metadata.recorded_at.day == 3)
+    assert positions(megacity("tail", "--since", "2026-03-03", "--json")) == later
+    assert "(unreadable)" in megacity("tail", "-n", 1).stdout
+    assert json.loads(megacity("stats", "--json").stdout)["head"] == len(story.events) + 1
+
+
+def test_an_action_is_found_also_where_the_name_of_the_event_begins_with_a_v(
+    megacity, database, story, monkeypatch
+):
+    monkeypatch.setattr(actions, "ACTIONS", {**actions.ACTIONS, "exam.voided": "delete"})
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(
+            """WITH written AS (
+                   INSERT INTO log.events (stream_id, version, type, meta, payload, leaf)
+                   VALUES ('exam-019cabcd-0000-7000-8000-00000000bad0', 2, 'exam.voided.v1', '{}', '{}',
+                           sha256('')) RETURNING append_id, leaf)
+               INSERT INTO log.positions SELECT %s, append_id, leaf FROM written""",
+            [len(story.events) + 1],
+        )
+    assert positions(megacity("tail", "--action", "delete", "--json")) == [len(story.events) + 1]
+    assert positions(megacity("tail", "--type", "exam", "--json")) == []
 
 
 def test_a_stream_is_shown_with_its_positions_also_where_there_is_none_yet(megacity, database, story):

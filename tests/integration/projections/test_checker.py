@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from infra.composition import event_codec
+from infra.event_store.leaves import leaf_hash
 from infra.observability.checker_metrics import CheckerMetrics
 from infra.projections.checker import Checker
 from projections.attempts.projection import AttemptsProjection
@@ -242,3 +243,97 @@ def test_the_check_leaves_no_row_behind(checker, projector):
     checker.check(AttemptsProjection(), ALL)
     for table in AttemptsProjection.tables:
         assert projector.execute(f"SELECT count(*) AS n FROM check_attempts.{table}").fetchone() == {"n": 0}
+
+
+def append_as_stored(database, stream_id, type_, position):
+    """An event of a release that this one knows nothing of, at the end of a stream, with a right leaf."""
+    meta, payload = (
+        (
+            b'{"event_id":"e","actor":{"kind":"user","id":"user-x"},"zone_id":null,"org_id":null,'
+            b'"correlation_id":"c","causation_id":"c","recorded_at":"2026-03-02T09:00:00Z"}'
+        ),
+        b"{}",
+    )
+    with psycopg.connect(database, autocommit=True) as admin:
+        row = admin.execute(
+            "SELECT max(version) FROM log.events WHERE stream_id = %s", [stream_id]
+        ).fetchone()
+        version = row[0] + 1
+        leaf = leaf_hash(stream_id, version, type_, meta, "e", payload)
+        admin.execute(
+            """WITH written AS (
+                   INSERT INTO log.events (stream_id, version, type, meta, payload, leaf)
+                   VALUES (%s, %s, %s, %s, %s, %s) RETURNING append_id, leaf)
+               INSERT INTO log.positions SELECT %s, append_id, leaf FROM written""",
+            [stream_id, version, type_, meta, payload, leaf, position],
+        )
+
+
+@pytest.mark.parametrize("type_", ["user.knighted.v1", "exam.closed.v99"])
+def test_events_of_a_newer_release_that_the_projection_is_not_given_raise_no_alarm(
+    checker, story, projector, database, type_
+):
+    user = projector.execute("SELECT user_id FROM read.people ORDER BY 1 LIMIT 1").fetchone()["user_id"]
+    append_as_stored(database, user, type_, len(story.events) + 1)
+    projector.execute("UPDATE ops.projections SET position = position + 1 WHERE name = 'people'")
+    report = checker.check_streams(PeopleProjection(), [user])
+    assert (report.differences, report.not_comparable, report.streams) == ([], [], 1)
+
+
+def test_rows_that_an_event_of_a_newer_schema_counts_in_are_not_judged(checker, story, projector, database):
+    user = projector.execute("SELECT user_id FROM read.people ORDER BY 1 LIMIT 1").fetchone()["user_id"]
+    append_as_stored(database, user, "user.profile_changed.v99", len(story.events) + 1)
+    projector.execute("UPDATE ops.projections SET position = position + 1 WHERE name = 'people'")
+    report = checker.check_streams(PeopleProjection(), [user])
+    assert report.differences == []
+    assert report.not_comparable == [f"{user} has an event of a newer release"]
+
+
+@pytest.fixture
+def somebody_checks(connect, monkeypatch):
+    """Another process holds the projection for itself."""
+    monkeypatch.setattr("infra.projections.checker.LOCK_LIMIT_S", 0.2)
+    with connect() as other:
+        other.execute(
+            "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('megacity check people', 0))"
+        )
+        yield other
+
+
+@pytest.mark.usefixtures("story", "somebody_checks")
+def test_two_do_not_check_one_projection_at_once(checker):
+    report = checker.check(PeopleProjection(), ALL)
+    assert (report.streams, report.not_comparable) == (0, ["another process checks this projection"])
+
+
+@pytest.mark.usefixtures("story")
+def test_a_check_waits_a_moment_for_the_one_that_is_under_way(checker, somebody_checks, monkeypatch):
+    monkeypatch.setattr("infra.projections.checker.LOCK_LIMIT_S", 30.0)
+    ends = threading.Timer(0.2, somebody_checks.close)
+    ends.start()
+    try:
+        assert checker.check(PeopleProjection(), ALL).streams > 0
+    finally:
+        ends.join()
+
+
+@pytest.mark.usefixtures("story")
+def test_no_table_that_is_looked_into_changes_places_meanwhile(checker, connect):
+    class Asked(list):
+        """Streams; asked for when the snapshot has been taken."""
+
+        def __iter__(self):
+            with connect() as other:
+                for table in ("attempts", "exam_statistics"):
+                    # What a take-over has to wait for.
+                    held = other.execute(
+                        "SELECT count(*) AS n FROM pg_locks WHERE relation = %s::regclass AND granted"
+                        " AND mode = 'AccessShareLock'",
+                        [f"read.{table}"],
+                    ).fetchone()
+                    locks[table] = held["n"]
+            return super().__iter__()
+
+    locks = {}
+    checker.check_streams(ItemAnalysisProjection(), Asked())
+    assert locks == {"attempts": 1, "exam_statistics": 1}
