@@ -3,8 +3,19 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
+from domain.events import Actor
 from domain.identifiers import StreamId
-from domain.system.events import PoisonEventSetAside
+from domain.system.events import PoisonEventSetAside, ProjectionRebuilt
+
+
+class UntoldRebuild(msgspec.Struct, frozen=True, kw_only=True):
+    """`certificate_id` names the certificate that the fact is taken from, `ordered_by` who had it made."""
+
+    certificate_id: int
+    ordered_by: Actor
+    fact: ProjectionRebuilt
 
 
 class ProjectionControl(Protocol):
@@ -31,3 +42,9 @@ class ProjectionControl(Protocol):
         ...
 
     async def mark_told(self, fact: PoisonEventSetAside) -> None: ...
+
+    async def untold_rebuilds(self) -> Sequence[UntoldRebuild]:
+        """Rebuilds that are done and the log does not know of yet."""
+        ...
+
+    async def mark_rebuild_told(self, rebuild: UntoldRebuild) -> None: ...

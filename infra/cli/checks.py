@@ -24,6 +24,7 @@ _GIB = 1024**3
 _CONNECT_LIMIT_S = 5
 _WHAT_EXTRAS_ARE_FOR = {
     "export": "exports of the event log into Parquet",
+    "kafka": "the broker of `megacity up --with-kafka`",
     "otel": "OpenTelemetry traces",
     "samples": "the LSAT7 responses that the first `make run` plays",
     "stt": "speech to text",

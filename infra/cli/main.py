@@ -21,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 from infra.cli.console import EXIT_FAILED, EXIT_REFUSED, CommandError, print_error
 
 COMMANDS = {
-    "up": "Start everything in one process: database, migrations, sample data, server.",
+    "up": "Start everything: database, migrations, sample data, server.",
     "serve": "Run one role, or all of them, against a database that is already there.",
     "migrate": "Bring the database schema up to date.",
     "projection": "Look at projections and rebuild them from the log.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from infra.cli.console import EXIT_FAILED, CommandError, output
-from infra.cli.rebuilding import opened, rebuild, verify
+from infra.cli.rebuilding import chosen, opened, rebuild, verify
 from infra.settings import load_settings
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def retry(
     """Apply what was set aside, in order, after its cause is gone. Ends with 1 where some fails again."""
     from commands.projections.orders import RetryPoison, retry_poison
 
-    with opened() as (_, connection):
+    with opened() as (system, connection):
+        chosen(system.projections, [name], every=False)
         streams = [stream] if stream is not None else _streams_waiting(connection, name)
 
     async def each_in_turn(
@@ -168,8 +169,8 @@ def _report_what_waits(name: str) -> None:
     from infra.projections.lag import read_progress
 
     with opened() as (_, connection):
-        found = next(each for each in read_progress(connection) if each.name == name)
-        if not found.set_aside:
+        found = next((each for each in read_progress(connection) if each.name == name), None)
+        if found is None or not found.set_aside:
             output().print(f"{name} has nothing set aside any more")
             return
         _print_poison(connection, found)

@@ -11,7 +11,8 @@ import msgspec
 import psycopg
 import typer
 
-from infra.cli.console import EXIT_FAILED, CommandError, output, progress
+from infra.cli.console import EXIT_FAILED, CommandError, output
+from infra.cli.progress_bar import bar
 from infra.postgres.roles import PROJECTOR
 from infra.settings import load_settings
 from projections.projection import Projection
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from infra.event_store.log_feed import LogFeed
     from infra.projections.certificate import Certificate
     from infra.projections.checkpoints import Connection
-    from infra.projections.rebuild import Progress
 
 Names = Annotated[list[str] | None, typer.Argument(help="Names, as `list` shows them.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="All of them, one after the other.")]
@@ -41,24 +41,33 @@ def rebuild(
     operator: Annotated[str, typer.Option("--operator", help="Who orders it, for the log.")] = "command-line",
 ) -> None:
     """Derive the rows anew from the whole log, beside those that readers go on reading, and swap them."""
+    from domain.events import Actor
     from infra.projections import rebuild as rebuilding
     from infra.projections.partitions import Workers
 
-    certificates = []
-    with opened() as (system, connection):
-        helpers = None
-        if workers > 1:
-            conninfo = system.conninfo(PROJECTOR)
-            helpers = Workers(workers, conninfo, partial(log_feed, conninfo))
-        for projection in chosen(system.projections, names, every=every):
-            with bar(f"Rebuilding {projection.name}") as tell:
-                certificate = rebuilding.rebuild(projection, system.feed, connection, tell, workers=helpers)
-            certificates.append(certificate)
-            _print_certificate(certificate)
-    asyncio.run(_record(certificates, operator))
+    certificates: list[Certificate] = []
+    ordered_by = Actor("operator", operator)
     if certificate_file is not None:
-        lines = [msgspec.json.encode(each) + b"\n" for each in certificates]
-        certificate_file.write_bytes(b"".join(lines))
+        _write_certificates(certificate_file, certificates)  # before the work: it may not be possible
+    try:
+        with opened() as (system, connection):
+            helpers = None
+            if workers > 1:
+                conninfo = system.conninfo(PROJECTOR)
+                helpers = Workers(workers, conninfo, partial(log_feed, conninfo))
+            for projection in chosen(system.projections, names, every=every):
+                with bar(f"Rebuilding {projection.name}") as tell, _refusals_in_sentences():
+                    certificate = rebuilding.rebuild(
+                        projection, system.feed, connection, tell, workers=helpers, ordered_by=ordered_by
+                    )
+                certificates.append(certificate)
+                _print_certificate(certificate)
+    finally:
+        # Also where the next one has failed.
+        if certificates:
+            asyncio.run(_record())
+            if certificate_file is not None:
+                _write_certificates(certificate_file, certificates)
     if any(each.agrees is False for each in certificates):
         raise typer.Exit(EXIT_FAILED)
 
@@ -70,7 +79,10 @@ def verify(
         int | None, typer.Option(min=1, max=10_000, help="Fold only so many streams each, chosen by chance.")
     ] = None,
 ) -> None:
-    """Compare the rows with what the log gives, and change nothing. Ends with 1 where they differ."""
+    """Compare the rows with what the log gives, and change nothing.
+
+    Ends with 1 where they differ, or where nothing could be judged.
+    """
     all_agree = True
     with opened() as (system, connection):
         for projection in chosen(system.projections, names, every=every):
@@ -85,7 +97,7 @@ def verify(
 def _verify_whole(system: "System", connection: "Connection", projection: Projection) -> bool:
     from infra.projections import rebuild as rebuilding
 
-    with bar(f"Verifying {projection.name}") as tell:
+    with bar(f"Verifying {projection.name}") as tell, _refusals_in_sentences():
         found = rebuilding.verify(projection, system.feed, connection, tell)
     verdict = "agrees with the log" if found.agrees else "DIFFERS from the log"
     output().print(f"{projection.name} {verdict} at position {found.position:,}")
@@ -98,11 +110,13 @@ def _verify_sample(system: "System", projection: Projection, sample: int) -> boo
     from infra.composition import checker
 
     report = checker(system.database).check(projection, sample)
-    verdict = "DIFFERS from the log" if report.differences else "agrees with the log"
-    output().print(
-        f"{projection.name} {verdict} at position {report.position:,}: "
-        f"{report.streams:,} streams of {report.events:,} events folded anew"
-    )
+    judged = report.streams > 0 or not report.not_comparable
+    if report.differences or judged:
+        verdict = "DIFFERS from the log" if report.differences else "agrees with the log"
+        told = f"{report.streams:,} streams of {report.events:,} events folded anew"
+        output().print(f"{projection.name} {verdict} at position {report.position:,}: {told}", soft_wrap=True)
+    else:
+        output().print(f"{projection.name} was not judged")
     for each in report.differences:
         place = f"{each.table} {dict(each.key)}" + ("" if each.column is None else f" {each.column}")
         output().print(
@@ -110,7 +124,7 @@ def _verify_sample(system: "System", projection: Projection, sample: int) -> boo
         )
     for reason in report.not_comparable:
         output().print(f"  not judged: {reason}", soft_wrap=True, markup=False)
-    return not report.differences
+    return judged and not report.differences
 
 
 def _print_certificate(certificate: "Certificate") -> None:
@@ -137,36 +151,50 @@ def _print_certificate(certificate: "Certificate") -> None:
         out.print(f"  {certificate.set_aside:,} events are left out: see `megacity projection list`")
 
 
-async def _record(certificates: "Sequence[Certificate]", operator: str) -> None:
+def _write_certificates(file: Path, certificates: "Sequence[Certificate]") -> None:
+    try:
+        file.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in certificates))
+    except OSError as error:
+        raise CommandError(f"The certificates cannot be written to {file}: {error.strerror}.") from error
+
+
+@contextmanager
+def _refusals_in_sentences() -> Iterator[None]:
+    """Raises `CommandError` where a rebuild or a verification says that it cannot be done."""
+    from infra.projections.ahead import RowsAhead
+    from infra.projections.blue_green import (
+        LogTooShort,
+        NewerRowsThere,
+        RebuildReplaced,
+        ScratchInUse,
+        WouldLoseEvents,
+    )
+    from infra.projections.partitions import PartitionFailed
+    from infra.projections.poison import TooMuchPoison
+    from infra.projections.rebuild import RebuildUnderWay
+
+    try:
+        yield
+    except (RebuildUnderWay, RebuildReplaced, ScratchInUse) as error:
+        raise CommandError(str(error), remedy="Try again when that has ended.") from error
+    except RowsAhead as error:
+        raise CommandError(str(error)) from error
+    except PartitionFailed as error:
+        remedy = "What it wrote above says why; a rebuild goes on where this one has ended."
+        raise CommandError(str(error), remedy=remedy) from error
+    except (LogTooShort, NewerRowsThere, WouldLoseEvents, TooMuchPoison) as error:
+        raise CommandError(str(error), remedy="The rows that readers see are as they were.") from error
+
+
+async def _record() -> None:
     """Tells the log of each rebuild, in its projection's own stream."""
-    from commands.context import CommandContext
-    from commands.projections.orders import record_rebuild
-    from domain.events import Actor
-    from domain.system.events import ProjectionRebuilt
-    from infra.composition import new_id, open_system, open_write_side
+    from commands.reactions.projections import tell_rebuilds
+    from infra.composition import open_system, open_write_side, projection_orders
 
     settings = load_settings()
     with open_system(settings) as system:
         async with open_write_side(settings, system.database) as write:
-            for each in certificates:
-                command_id = new_id()
-                context = CommandContext(
-                    actor=Actor("operator", operator),
-                    zone_id=None,
-                    org_id=None,
-                    correlation_id=command_id,
-                    command_id=command_id,
-                )
-                fact = ProjectionRebuilt(
-                    projection=each.projection,
-                    projection_version=each.version,
-                    up_to_position=each.position,
-                    events=each.events,
-                    rows={table.table: table.rows for table in each.rows.tables},
-                    sha256=each.rows.sha256,
-                    code_sha256=each.code_sha256,
-                )
-                await record_rebuild(write, context, fact)
+            await tell_rebuilds(write, projection_orders(system.database, system.feed))
 
 
 @contextmanager
@@ -202,20 +230,3 @@ def chosen(
             f"There is no projection {', '.join(unknown)}.", remedy=f"There are {', '.join(known)}."
         )
     return list(projections) if every else [known[name] for name in names or ()]
-
-
-@contextmanager
-def bar(title: str) -> Iterator["Progress"]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    with Bars(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=progress(),
-        transient=True,
-    ) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -16,6 +16,8 @@ import msgspec
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from domain.events import Actor
+from domain.system.events import ProjectionRebuilt
 from infra.projections.checkpoints import Connection
 from projections.projection import LIVE_SCHEMA, Projection
 
@@ -78,17 +80,38 @@ def as_json(certificate: Certificate) -> bytes:
     return msgspec.json.format(msgspec.json.encode(certificate), indent=2)
 
 
-def keep(connection: Connection, certificate: Certificate) -> None:
-    """Stores it for good."""
+def keep(connection: Connection, certificate: Certificate, ordered_by: Actor) -> None:
+    """Stores it for good, and that the log is to be told of it."""
     connection.execute(
-        "INSERT INTO ops.rebuild_certificates (projection, position, agrees, certificate)"
-        " VALUES (%s, %s, %s, %s)",
+        """
+        WITH kept AS (
+            INSERT INTO ops.rebuild_certificates (projection, position, agrees, certificate)
+            VALUES (%s, %s, %s, %s) RETURNING certificate_id
+        )
+        INSERT INTO ops.untold_rebuilds (certificate_id, actor_kind, actor_id)
+        SELECT certificate_id, %s, %s FROM kept
+        """,
         [
             certificate.projection,
             certificate.position,
             certificate.agrees,
             Jsonb(msgspec.to_builtins(certificate)),
+            ordered_by.kind,
+            ordered_by.id,
         ],
+    )
+
+
+def as_fact(certificate: Certificate) -> ProjectionRebuilt:
+    """What the log is told of it."""
+    return ProjectionRebuilt(
+        projection=certificate.projection,
+        projection_version=certificate.version,
+        up_to_position=certificate.position,
+        events=certificate.events,
+        rows={table.table: table.rows for table in certificate.rows.tables},
+        sha256=certificate.rows.sha256,
+        code_sha256=certificate.code_sha256,
     )
 
 

@@ -7,8 +7,11 @@ holds the checkpoint: no batch is applied meanwhile.
 import asyncio
 from collections.abc import Callable, Sequence
 
+import msgspec
+
+from commands.projections.control import UntoldRebuild
 from commands.projections.orders import CLAIM_SCOPE
-from domain.events import Event, RecordedEvent
+from domain.events import Actor, Event, RecordedEvent
 from domain.identifiers import StreamId
 from domain.system.events import (
     PoisonEventRetried,
@@ -19,6 +22,7 @@ from domain.system.events import (
 )
 from infra.event_store.codec import EventCodec
 from infra.event_store.feed import EventFeed
+from infra.projections.certificate import Certificate, as_fact
 from infra.projections.checkpoints import Connection, ensure_checkpoint, read_checkpoint
 from infra.projections.retrying import apply_waiting, leave_out
 from projections.projection import Projection
@@ -62,6 +66,12 @@ class ProjectionOrders:
 
     async def mark_told(self, fact: PoisonEventSetAside) -> None:
         await asyncio.to_thread(self._mark_told, fact)
+
+    async def untold_rebuilds(self) -> Sequence[UntoldRebuild]:
+        return await asyncio.to_thread(self._untold_rebuilds)
+
+    async def mark_rebuild_told(self, rebuild: UntoldRebuild) -> None:
+        await asyncio.to_thread(self._mark_rebuild_told, rebuild)
 
     def _carry_out(self, name: str, orders: StreamId) -> None:
         projection = self._projections[name]
@@ -109,17 +119,21 @@ class ProjectionOrders:
         ]
 
     def _not_carried_out(self) -> list[tuple[str, StreamId]]:
+        ours = self._projections
         with self._connect() as connection:
+            # What is ordered of another release's rows waits for that release, and holds up nothing here.
             rows = connection.execute(
                 """
                 SELECT c.key, c.stream_id
-                FROM ops.claims c LEFT JOIN ops.projections p ON p.name = c.key
-                WHERE c.scope = %s AND c.key = ANY (%s)
+                FROM unnest(%s::text[], %s::integer[]) AS ours (name, version)
+                JOIN ops.claims c ON c.scope = %s AND c.key = ours.name
+                LEFT JOIN ops.projections p ON p.name = ours.name
+                WHERE coalesce(p.version, ours.version) = ours.version
                   AND (SELECT max(e.version) FROM log.events e WHERE e.stream_id = c.stream_id)
                       > coalesce(p.orders_version, 0)
                 ORDER BY c.key
                 """,
-                [CLAIM_SCOPE, list(self._projections)],
+                [list(ours), [each.version for each in ours.values()], CLAIM_SCOPE],
             ).fetchall()
         return [(row["key"], row["stream_id"]) for row in rows]
 
@@ -141,6 +155,28 @@ class ProjectionOrders:
                 "UPDATE ops.set_aside_events SET told = true"
                 " WHERE projection = %s AND position = %s AND attempts = %s",
                 [fact.projection, fact.event_position, fact.attempts],
+            )
+
+    def _untold_rebuilds(self) -> list[UntoldRebuild]:
+        with self._connect() as connection:
+            rows = connection.execute(
+                "SELECT certificate_id, actor_kind, actor_id, certificate"
+                " FROM ops.untold_rebuilds JOIN ops.rebuild_certificates USING (certificate_id)"
+                " ORDER BY certificate_id LIMIT 500"
+            ).fetchall()
+        return [
+            UntoldRebuild(
+                certificate_id=row["certificate_id"],
+                ordered_by=Actor(row["actor_kind"], row["actor_id"]),
+                fact=as_fact(msgspec.convert(row["certificate"], Certificate)),
+            )
+            for row in rows
+        ]
+
+    def _mark_rebuild_told(self, rebuild: UntoldRebuild) -> None:
+        with self._connect() as connection:
+            connection.execute(
+                "DELETE FROM ops.untold_rebuilds WHERE certificate_id = %s", [rebuild.certificate_id]
             )
 
 

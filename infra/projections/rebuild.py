@@ -12,7 +12,9 @@ from typing import Final
 
 import structlog
 
+from domain.events import Actor
 from infra.event_store.feed import EventFeed
+from infra.projections.ahead import are_ahead, begin_at_rest
 from infra.projections.as_of import fill_scratch, left_out_of
 from infra.projections.blue_green import (
     Blue,
@@ -38,6 +40,9 @@ LIVE_CATCHES_UP_S: Final = 0.5
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
 
+BY_ITSELF: Final = Actor("engine", "projector")
+"""A runner that rebuilds because its code is of a newer version."""
+
 log = structlog.get_logger("projections")
 
 
@@ -58,19 +63,20 @@ class Verification:
         return self.rows == self.replayed
 
 
-def rebuild(
+def rebuild(  # noqa: PLR0913 - all but three by name
     projection: Projection,
     feed: EventFeed,
     connection: Connection,
     progress: Progress | None = None,
     *,
     workers: Workers | None = None,
+    ordered_by: Actor = BY_ITSELF,
 ) -> Certificate:
     """Makes the projection's rows anew up to the end of the log, and lets them take over.
 
     Readers and a live runner go on meanwhile. A rebuild that a dead process began is gone on with. Where
     it fails, the live rows are as they were. `connection` is in use until the end; another one is opened
-    beside it.
+    beside it. `ordered_by` is who the log is told that it was, see `commands.reactions.projections`.
 
     Raises `RebuildUnderWay`, `LogTooShort`, `infra.projections.poison.TooMuchPoison`,
     `infra.projections.partitions.PartitionFailed`, and of `infra.projections.blue_green` `WouldLoseEvents`
@@ -80,7 +86,7 @@ def rebuild(
     with _alone(connection, projection.name):
         while True:
             try:
-                return _rebuild(projection, feed, connection, progress, workers)
+                return _rebuild(projection, feed, connection, progress, workers, ordered_by)
             except LeftOutChanged as changed:
                 log.info("rebuild begins again", projection=projection.name, reason=str(changed))
                 discard(connection, projection)
@@ -91,15 +97,14 @@ def verify(
 ) -> Verification:
     """Compares all rows with what the log gives for the same position, in a scratch schema.
 
-    The live rows go on meanwhile: they are read in one snapshot.
+    The live rows go on meanwhile: they are read in one snapshot. Raises `RebuildUnderWay` and
+    `infra.projections.ahead.RowsAhead`.
     """
     schema = f"check_{projection.name}_whole"
     ensure_checkpoint(connection, projection)
     with _alone(connection, projection.name):
         with connected_beside(connection) as snapshot:
-            snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            checkpoint = read_checkpoint(snapshot, projection.name)
-            assert checkpoint is not None
+            checkpoint = begin_at_rest(snapshot, projection)
             left_out = left_out_of(snapshot, projection.name, checkpoint.position)
             rows = digest(snapshot, projection)
         try:
@@ -111,12 +116,13 @@ def verify(
                 drop_scratch(connection, schema)
 
 
-def _rebuild(
+def _rebuild(  # noqa: PLR0913, PLR0917 - those of `rebuild`
     projection: Projection,
     feed: EventFeed,
     connection: Connection,
     progress: Progress | None,
     workers: Workers | None,
+    ordered_by: Actor,
 ) -> Certificate:
     partitions = workers.count if workers is not None and is_partitioned(projection) else 1
     begun = begin_or_resume(connection, projection, feed.head(), partitions)
@@ -131,6 +137,7 @@ def _rebuild(
         take_over = TakeOver(projection, blue, connection, holder)
         taken = _follow_and_take_over(take_over, feed, progress)
     certificate = _certify(projection, connection, begun, taken)
+    keep(connection, certificate, ordered_by)
     if not try_to_drop(connection, begun.schema, begun.retired_schema, lock_wait_s=2.0):
         log.info("old rows are still being read; the next rebuild removes them", projection=projection.name)
     else:
@@ -174,7 +181,10 @@ def _wait_for_the_live_rows(connection: Connection, name: str, position: int) ->
 def _certify(projection: Projection, connection: Connection, begun: Rebuild, taken: Taken) -> Certificate:
     """Ends the snapshot that the take-over left."""
     took_s = (datetime.now(UTC) - begun.started_at).total_seconds()
-    comparable = (taken.before.version, taken.before.position) == (projection.version, taken.position)
+    comparable = (taken.before.version, taken.before.position) == (
+        projection.version,
+        taken.position,
+    ) and not are_ahead(connection, projection, taken.position, begun.retired_schema)
     rows = digest(connection, projection)
     before = digest(connection, projection, begun.retired_schema) if comparable else None
     counts = connection.execute(
@@ -190,7 +200,7 @@ def _certify(projection: Projection, connection: Connection, begun: Rebuild, tak
     ).fetchone()
     connection.execute("COMMIT")
     assert counts is not None
-    certificate = Certificate(
+    return Certificate(
         projection=projection.name,
         version=projection.version,
         code_sha256=code_sha256(projection),
@@ -207,8 +217,6 @@ def _certify(projection: Projection, connection: Connection, begun: Rebuild, tak
         live_held_s=taken.live_held_s,
         readers_held_s=taken.readers_held_s,
     )
-    keep(connection, certificate)
-    return certificate
 
 
 def _join_partitions(connection: Connection, begun: Rebuild) -> None:

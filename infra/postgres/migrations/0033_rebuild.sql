@@ -57,6 +57,13 @@ CREATE TABLE ops.rebuild_certificates (
 );
 COMMENT ON COLUMN ops.rebuild_certificates.agrees IS 'Old rows against new ones of the same position; null where the code had changed, or the positions differ.';
 
+CREATE TABLE ops.untold_rebuilds (
+    certificate_id bigint PRIMARY KEY REFERENCES ops.rebuild_certificates,
+    actor_kind     text COLLATE "C" NOT NULL,
+    actor_id       text COLLATE "C" NOT NULL
+);
+COMMENT ON TABLE ops.untold_rebuilds IS 'Certificates that the log does not know of yet, and who had the rows rebuilt: written here first, told soon after.';
+
 CREATE TABLE ops.checker_differences (
     difference_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     found_at      timestamptz NOT NULL DEFAULT now(),
@@ -82,9 +89,10 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ops.checker_di
 GRANT SELECT, INSERT, UPDATE, DELETE ON ops.rebuilds, ops.rebuild_partitions, ops.rebuild_set_aside
     TO megacity_projector;
 GRANT SELECT, INSERT ON ops.rebuild_certificates, ops.checker_differences TO megacity_projector;
+GRANT SELECT, INSERT, DELETE ON ops.untold_rebuilds TO megacity_projector;
 REVOKE INSERT, UPDATE, DELETE ON
     ops.rebuilds, ops.rebuild_partitions, ops.rebuild_set_aside, ops.rebuild_certificates,
-    ops.checker_differences
+    ops.untold_rebuilds, ops.checker_differences
     FROM megacity_writer;
 
 -- Scratch schemas ------------------------------------------------------------------------------------

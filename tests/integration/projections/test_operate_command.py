@@ -104,6 +104,58 @@ def test_skipping_one_by_one_lets_the_stream_go_on(megacity, poisoned, projector
     ]
 
 
+def test_a_retry_after_the_cause_is_gone_ends_well_and_the_rows_are_there(
+    megacity, database, connect, projector
+):
+    story = Story()
+    story.person(name="blocked")
+    store(database, story)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("ALTER TABLE read.people ADD CONSTRAINT no_entry CHECK (display_name <> 'blocked')")
+        with LogFeed(role_conninfo(database, PROJECTOR, ROLE_SECRET), event_codec()) as feed:
+            runner = ProjectionRunner(PeopleProjection(), feed, connect, poll_interval_s=0.05)
+            runner.start()
+            try:
+                eventually(lambda: runner.position == len(story.events))
+            finally:
+                assert runner.stop()
+        assert megacity("retry", "people").exit_code == 1
+        admin.execute("ALTER TABLE read.people DROP CONSTRAINT no_entry")
+    tried = megacity("retry", "people", "--operator", "jiwoo")
+    assert tried.exit_code == 0, tried.output
+    assert "nothing set aside any more" in tried.stdout
+    assert projector.execute("SELECT display_name FROM read.people").fetchall() == [
+        {"display_name": "blocked"}
+    ]
+    assert actors(database)[-1] == ("poison_event_retried", "operator", "jiwoo")
+
+
+def test_a_retry_where_nothing_has_begun_has_nothing_to_do(megacity, database):
+    tried = megacity("retry", "people")
+    assert tried.exit_code == 0, tried.output
+    assert "nothing set aside any more" in tried.stdout
+    assert actors(database) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("pause", "people"), "--reason"),
+        (("skip", "people", "7"), "--reason"),
+        (("skip", "people", "0", "--reason", "no such place"), "position"),
+        (("skip", "people", "first", "--reason", "no such place"), "position"),
+        (("resume",), "name"),
+    ],
+)
+def test_what_is_missing_or_no_position_is_named_and_nothing_is_recorded(
+    megacity, database, arguments, named
+):
+    refused = megacity(*arguments)
+    assert refused.exit_code == 2
+    assert named in refused.stderr.lower()
+    assert actors(database) == []
+
+
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize(
     "arguments",
@@ -111,9 +163,18 @@ def test_skipping_one_by_one_lets_the_stream_go_on(megacity, poisoned, projector
         ("skip", "people", "1", "--reason", "it was applied"),
         ("retry", "people", "user-019cabcd-0000-7000-8000-0000000000ff"),
         ("pause", "peeple", "--reason", "misspelt"),
+        ("resume", "peeple"),
+        ("skip", "peeple", "2", "--reason", "misspelt"),
     ],
 )
 def test_an_order_that_means_nothing_is_refused_in_a_sentence(megacity, arguments):
     refused = megacity(*arguments)
     assert refused.exit_code == 2
     assert "megacity projection list" in refused.stderr
+
+
+def test_a_retry_of_a_projection_that_nobody_knows_is_refused_with_the_names_there_are(megacity):
+    refused = megacity("retry", "peeple")
+    assert refused.exit_code == 2
+    assert "There is no projection peeple." in refused.stderr
+    assert "people" in refused.stderr

@@ -22,8 +22,9 @@ from commands.projections.orders import (
     retry_poison,
     skip_poison,
 )
-from commands.reactions.projections import look_after_projections, tell_poison
+from commands.reactions.projections import look_after_projections, tell_poison, tell_rebuilds
 from commands.streams import Streams
+from domain.events import Actor
 from domain.system.projection_control import NothingSetAside
 from domain.users.events import ProfileChanged
 from infra.claims import PostgresClaims
@@ -34,7 +35,9 @@ from infra.observability.metrics import EventStoreMetrics, new_registry
 from infra.postgres.roles import PROJECTOR, WRITER, role_conninfo
 from infra.projections.checkpoints import read_checkpoint
 from infra.projections.orders import OrderMustWait, ProjectionOrders
+from infra.projections.rebuild import fingerprint, rebuild
 from infra.projections.runner import ProjectionRunner
+from projections.catalogue.projection import CatalogueProjection
 from projections.people.projection import PeopleProjection
 from tests.support.memory import World
 from tests.support.postgres import ROLE_SECRET
@@ -391,6 +394,106 @@ def test_an_order_about_rows_of_another_release_waits_for_that_release(  # noqa:
     assert names(projector) == ["first", "last"]
     operate(look_after_projections)
     assert names(projector) == ["first", "renamed", "last"]
+
+
+class NewerPeople(PeopleProjection):
+    version = 2
+
+
+@pytest.fixture
+def rebuilt_by_itself(database, follow, connect, feed, projector):
+    """The rows of an older release, made anew by the runner of a newer one."""
+    story = Story()
+    for name in ("one", "two"):
+        story.person(name=name)
+    store(database, story)
+    follow(lambda runner: runner.position == 2)
+    projector.execute("UPDATE read.people SET display_name = 'as an older release wrote it'")
+    runner = ProjectionRunner(NewerPeople(), feed, connect, poll_interval_s=0.05)
+    runner.start()
+    try:
+        eventually(lambda: read_checkpoint(projector, "people").version == 2)
+    finally:
+        assert runner.stop()
+    assert names(projector) == ["one", "two"]
+
+
+@pytest.mark.usefixtures("rebuilt_by_itself")
+def test_a_rebuild_that_a_runner_made_by_itself_is_told_to_the_log_once(
+    operate, recorded, projector, database
+):
+    for _ in range(2):
+        operate(look_after_projections)
+    [(kind, fact)] = recorded()
+    [certificate] = projector.execute("SELECT certificate AS it FROM ops.rebuild_certificates").fetchall()
+    assert kind == "projection_rebuilt"
+    assert fact == {
+        "projection": "people",
+        "projection_version": 2,
+        "up_to_position": 2,
+        "events": 2,
+        "rows": {"people": 2},
+        "sha256": fingerprint(projector, NewerPeople()),
+        "code_sha256": certificate["it"]["code_sha256"],
+    }
+    assert fact["sha256"] == certificate["it"]["rows"]["sha256"]
+    with psycopg.connect(database) as connection:
+        [(actor,)] = connection.execute(
+            "SELECT convert_from(meta, 'UTF8')::json -> 'actor' FROM log.events"
+            " WHERE stream_id LIKE 'system-%'"
+        ).fetchall()
+    assert actor == {"kind": "engine", "id": "projector"}
+
+
+@pytest.mark.usefixtures("rebuilt_by_itself")
+def test_what_waits_for_another_release_holds_up_nothing_of_this_one(operate, connect, feed, projector):
+    both = ProjectionOrders(connect, feed, event_codec(), [PEOPLE, CatalogueProjection()])
+    newer = ProjectionOrders(connect, feed, event_codec(), [NewerPeople(), CatalogueProjection()])
+    with pytest.raises(OrderMustWait):
+        operate(pause_projection, PauseProjection(projection="people", reason="of theirs"), control=both)
+
+    class Dies(ProjectionOrders):
+        async def carry_out(self, *_order):
+            raise InterruptedError
+
+    dies = Dies(connect, feed, event_codec(), [CatalogueProjection()])
+    with pytest.raises(InterruptedError):
+        operate(pause_projection, PauseProjection(projection="catalogue", reason="of both"), control=dies)
+    assert operate(look_after_projections, control=both) == 2
+    assert read_checkpoint(projector, "catalogue").status == "paused"
+    assert read_checkpoint(projector, "people").status == "running"
+    operate(look_after_projections, control=newer)
+    assert read_checkpoint(projector, "people").status == "paused"
+
+
+@pytest.mark.usefixtures("rebuilt_by_itself")
+def test_a_rebuild_is_told_once_also_when_the_teller_dies_before_it_has_noted_so(operate, control, recorded):
+    class Dies(ProjectionOrders):
+        async def mark_rebuild_told(self, _rebuild):
+            raise InterruptedError
+
+    dies = Dies(control._connect, control._feed, event_codec(), [PEOPLE])
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            operate(tell_rebuilds, control=dies)
+    assert operate(tell_rebuilds) == 1
+    assert operate(tell_rebuilds) == 0
+    assert [kind for kind, _ in recorded()] == ["projection_rebuilt"]
+
+
+def test_each_rebuild_is_told_with_who_had_it_made(database, operate, feed, projector):
+    story = Story()
+    story.person()
+    store(database, story)
+    for who in (Actor("operator", "jiwoo"), Actor("operator", "minji")):
+        rebuild(PEOPLE, feed, projector, ordered_by=who)
+    assert operate(tell_rebuilds) == 2
+    with psycopg.connect(database) as connection:
+        actors = connection.execute(
+            "SELECT convert_from(meta, 'UTF8')::json #>> '{actor,id}' FROM log.events"
+            " WHERE stream_id LIKE 'system-%' ORDER BY version"
+        ).fetchall()
+    assert actors == [("jiwoo",), ("minji",)]
 
 
 @pytest.mark.usefixtures("poisoned")

@@ -1,14 +1,10 @@
 """A rebuild in several processes, one of which dies."""
 
-import os
-import signal
 import threading
 from functools import partial
 
 import pytest
 
-from infra.composition import open_feed
-from infra.database import Database
 from infra.event_store.feed import Partition
 from infra.postgres.roles import PROJECTOR, role_conninfo
 from infra.projections import partitions
@@ -19,6 +15,7 @@ from infra.projections.runner import ProjectionRunner
 from projections.attempts.projection import AttemptsProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.people.projection import PeopleProjection
+from tests.support.dying_attempts import DEADLY, AlwaysDyingAttempts, DyingAttempts, open_the_log
 from tests.support.postgres import ROLE_SECRET
 from tests.support.rebuilding import rows_not_of_the_log, until
 from tests.support.stored_story import store
@@ -27,37 +24,18 @@ from tests.support.story import StoryFeed, a_whole_story
 PAGE = 5
 
 
-class DyingAttempts(AttemptsProjection):
-    """Its process kills itself in the middle of a batch, after the rows were written: once for a folder."""
-
-    def apply(self, cursor, events):
-        super().apply(cursor, events)
-        mark = os.environ.get("TEST_DIES_ONCE")
-        if mark is not None and any(each.position > 300 for each in events) and not os.path.exists(mark):  # noqa: PTH110 - no more than a look
-            with open(mark, "x"):  # noqa: PTH123 - as above
-                pass
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-class AlwaysDyingAttempts(AttemptsProjection):
-    def apply(self, cursor, events):
-        super().apply(cursor, events)
-        if "TEST_DIES_ALWAYS" in os.environ and any(each.position > 300 for each in events):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.fixture
 def story(database):
     story = a_whole_story(16)
-    assert len(story.events) > 350
+    assert len(story.events) > DEADLY + 50
     store(database, story)
     return story
 
 
 @pytest.fixture
 def workers(database):
-    open_the_log = partial(open_feed, Database(admin_conninfo=database, role_secret=ROLE_SECRET))
-    return Workers(2, role_conninfo(database, PROJECTOR, ROLE_SECRET), open_the_log, batch_size=PAGE)
+    conninfo = role_conninfo(database, PROJECTOR, ROLE_SECRET)
+    return Workers(2, conninfo, partial(open_the_log, conninfo), batch_size=PAGE)
 
 
 @pytest.fixture
@@ -109,6 +87,7 @@ def test_a_process_that_dies_again_and_again_ends_the_rebuild_and_the_next_one_s
     projection = AlwaysDyingAttempts()
     made_live(projection, story, feed, connect)
     monkeypatch.setenv("TEST_DIES_ALWAYS", "1")
+    monkeypatch.setattr(partitions, "MOST_DEATHS", 2)  # each costs the start of a process
     with pytest.raises(PartitionFailed, match="was killed by signal 9"):
         rebuild(projection, feed, projector, workers=workers)
     assert rows_not_of_the_log(AttemptsProjection(), StoryFeed(story), projector) == []

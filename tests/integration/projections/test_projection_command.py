@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -104,6 +105,59 @@ def test_a_rebuild_leaves_a_certificate_and_a_fact_in_the_log(megacity, story, d
 
 
 @pytest.mark.usefixtures("story")
+def test_a_place_for_the_certificates_that_there_is_not_is_told_before_the_work(
+    megacity, projector, tmp_path
+):
+    refused = megacity("rebuild", "people", "--certificate", str(tmp_path / "nowhere" / "c.jsonl"))
+    assert refused.exit_code == 2
+    assert "cannot be written" in refused.stderr
+    assert projector.execute("SELECT count(*) AS n FROM ops.rebuild_certificates").fetchone() == {"n": 0}
+
+
+@pytest.mark.usefixtures("story")
+def test_a_rebuild_that_another_is_in_the_way_of_is_refused_and_those_before_it_are_recorded(
+    megacity, connect, database, tmp_path
+):
+    written = tmp_path / "certificates.jsonl"
+    lock = "SELECT pg_advisory_lock(hashtextextended('megacity rebuild attempts', 0))"
+    with connect() as another:
+        another.execute(lock)
+        refused = megacity("rebuild", "people", "attempts", "--certificate", str(written))
+        verified = megacity("verify", "attempts")
+    for each in (refused, verified):
+        assert each.exit_code == 2
+        assert "attempts is being rebuilt or verified by another process" in each.stderr
+    with psycopg.connect(database) as connection:
+        recorded = connection.execute(
+            "SELECT convert_from(payload, 'UTF8')::json ->> 'projection' FROM log.events"
+            " WHERE type = 'system.projection_rebuilt.v1'"
+        ).fetchall()
+        untold = connection.execute("SELECT count(*) FROM ops.untold_rebuilds").fetchone()
+    assert recorded == [("people",)]
+    assert untold == (0,)
+    assert [json.loads(line)["projection"] for line in written.read_text().splitlines()] == ["people"]
+
+
+@pytest.mark.usefixtures("story")
+def test_a_rebuild_that_would_lose_events_is_refused_in_a_sentence(megacity, database, projector):
+    assert megacity("rebuild", "people").exit_code == 0
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute("UPDATE read.people SET display_name = ''")
+        admin.execute("ALTER TABLE read.people ADD CONSTRAINT nobody CHECK (display_name = '')")
+    before = projector.execute("SELECT count(*) AS n FROM read.people").fetchone()
+    refused = megacity("rebuild", "people")
+    assert refused.exit_code == 2
+    assert "people cannot apply user.registered.v1" in refused.stderr
+    assert "unexpected" not in refused.stderr
+    assert projector.execute("SELECT count(*) AS n FROM read.people").fetchone() == before
+
+
+@pytest.mark.usefixtures("story")
+def test_where_nobody_watches_no_bar_is_drawn(megacity):
+    assert megacity("rebuild", "people").stderr == ""
+
+
+@pytest.mark.usefixtures("story")
 def test_partitions_rebuild_to_the_same_rows(megacity):
     alone = megacity("rebuild", "attempts")
     together = megacity("rebuild", "attempts", "--workers", "2")
@@ -150,6 +204,14 @@ def test_a_sample_names_the_stream_and_the_column_that_differ(megacity, story, p
     assert "responses_given" in found.stdout
 
 
+@pytest.mark.usefixtures("story")
+def test_a_sample_that_nobody_could_judge_is_no_agreement(megacity):
+    found = megacity("verify", "attempts", "--sample", "5")
+    assert found.exit_code == 1
+    assert "attempts was not judged" in found.stdout
+    assert "agrees" not in found.stdout
+
+
 def test_rows_as_of_an_earlier_position_are_asked_and_thrown_away(replay, story, projector):
     last_start = max(
         each.position for each in story.events if isinstance(each.recorded.event, AttemptStarted)
@@ -168,7 +230,8 @@ def test_rows_as_of_a_time_are_those_that_had_a_position_by_then(replay, story):
     count = "SELECT count(*) AS people FROM people"
     long_ago = replay("--projection", "people", "--as-of", "2001-01-01", "--query", count, "--json")
     assert json.loads(long_ago.stdout) == {"people": 0}
-    by_now = replay("--projection", "people", "--as-of", "2999-01-01", "--query", count, "--json")
+    now = datetime.now(UTC).isoformat()
+    by_now = replay("--projection", "people", "--as-of", now, "--query", count, "--json")
     people = sum(isinstance(each.recorded.event, UserRegistered) for each in story.events)
     assert json.loads(by_now.stdout) == {"people": people}
 

@@ -8,6 +8,7 @@ from domain.system.events import (
     PoisonEventSetAside,
     PoisonEventSkipped,
     ProjectionPaused,
+    ProjectionRebuilt,
     ProjectionResumed,
 )
 from domain.system.projection_control import NothingSetAside, pause, resume, retry, set_aside, skip
@@ -70,3 +71,45 @@ def test_one_event_is_skipped_and_others_stay_set_aside():
 def test_only_what_was_set_aside_can_be_skipped(position):
     told = given(SYSTEM, poison())
     told.when(skip, "people", position, "why not").then_refused(NothingSetAside, position=position)
+
+
+def test_what_was_skipped_cannot_be_skipped_or_retried_again():
+    skipped = given(SYSTEM, poison()).when(skip, "people", 7, "made by a test")
+    after = skipped.then(
+        PoisonEventSkipped(
+            projection="people", event_position=7, event_stream_id=STUDENT, reason="made by a test"
+        )
+    )
+    after.when(skip, "people", 7, "again").then_refused(NothingSetAside, position=7)
+    after.when(retry, "people", STUDENT).then_refused(NothingSetAside, stream_id=STUDENT)
+
+
+def test_a_retry_is_of_a_whole_stream_and_of_no_other():
+    told = given(SYSTEM, poison(), poison(8), poison(9, TEACHER))
+    retried = told.when(retry, "people", STUDENT).then(RETRIED)
+    assert set(retried.state.set_aside) == {9}
+
+
+def test_an_attempt_that_is_reported_late_does_not_undo_a_newer_one():
+    told = given(SYSTEM, poison(attempts=3))
+    told.when(set_aside, poison(attempts=2)).then_nothing()
+    assert told.state.set_aside[7].attempts == 3
+
+
+def test_a_paused_projection_may_be_retried_and_skipped_and_stays_paused():
+    paused = given(SYSTEM, poison(), PAUSED)
+    assert paused.when(retry, "people", STUDENT).then(RETRIED).state.paused
+
+
+def test_a_rebuild_changes_nothing_of_what_was_ordered_and_set_aside():
+    before = given(SYSTEM, poison(), PAUSED)
+    rebuilt = ProjectionRebuilt(
+        projection="people",
+        projection_version=2,
+        up_to_position=9,
+        events=9,
+        rows={"people": 3},
+        sha256="0" * 64,
+        code_sha256="1" * 64,
+    )
+    assert given(SYSTEM, poison(), PAUSED, rebuilt).state == before.state
