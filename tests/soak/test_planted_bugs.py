@@ -15,8 +15,10 @@ import pytest
 from hypothesis import Phase
 from hypothesis.stateful import run_state_machine_as_test
 
+from infra.composition import new_id
 from infra.postgres.processes import wait_until
 from infra.sequencer.leadership import Leadership
+from infra.sequencer.statements import SEQUENCE
 from tests.integration.sequencer.test_order import BY_APPEND_ID_ALONE
 from tests.support.faults.disk import SETTINGS
 from tests.support.faults.lines import break_lines
@@ -25,13 +27,16 @@ from tests.support.faults.ordeal import ordeal
 from tests.support.faults.plants import (
     FORGETS_WHAT_IT_HAS_SAVED,
     STORES_HALF_A_COMMAND,
+    TAKES_APPEND_IDS_FOR_POSITIONS,
+    WAITS_FOR_EVERY_APPEND_ID,
+    LeaseByTheServersClock,
     cannot_append_nothing,
     plant,
 )
 from tests.support.faults.proxy import Proxy
 from tests.support.faults.servers import faulty_server
-from tests.support.postgres import CHECKOUT
-from tests.support.sequencing import one_sequencer
+from tests.support.postgres import CHECKOUT, fresh_database
+from tests.support.sequencing import broken_promises, one_sequencer, put, stepped, writer
 
 PLANTS = "tests.support.faults.plants"
 
@@ -44,6 +49,7 @@ _TAKE_OVER = "tests/integration/projections/test_take_over.py"
 _PARTS = "tests/integration/projections/test_partitions.py"
 _RELAY = "tests/integration/kafka/test_relay_faults.py"
 _CONSUMER = "tests/integration/kafka/test_consumer.py"
+_REACTIONS = "tests/integration/kafka/test_reactions.py"
 
 # Fault of docs/faults.md to the test in which its bug is planted.
 ELSEWHERE = [
@@ -61,9 +67,11 @@ ELSEWHERE = [
     (11, _POISON, "test_poison_that_is_skipped_silently_is_found_out"),
     (12, _PARTS, "test_a_part_that_begins_again_too_late_is_told_by_the_certificate"),
     (13, _RELAY, "test_the_cursor_moved_before_the_acknowledgement_would_be_found"),
+    (13, _RELAY, "test_a_producer_that_goes_on_after_a_failure_would_be_found"),
     (13, _RELAY, "test_a_relay_that_does_not_ask_what_kafka_holds_would_be_found"),
     (13, _CONSUMER, "test_these_tests_would_notice_a_consumer_that_loses_effects"),
     (13, _CONSUMER, "test_these_tests_would_notice_a_consumer_that_repeats_effects"),
+    (13, _REACTIONS, "test_these_tests_would_notice_a_reaction_that_makes_its_own_ids"),
     (14, _CLUSTERS, "test_a_sequencer_that_takes_old_transaction_ids_for_its_own_is_caught"),
 ]
 
@@ -83,6 +91,46 @@ def test_4_an_acknowledgement_before_the_commit_is_caught(server):
             running.writer.goes_on(50)
             server.kill("everything")
         running.writer.goes_on()
+
+
+@pytest.mark.parametrize(
+    ("statement", "promise"),
+    [
+        (SEQUENCE, None),
+        (TAKES_APPEND_IDS_FOR_POSITIONS, "positions are dense from 1"),
+        (WAITS_FOR_EVERY_APPEND_ID, "every committed event has a position"),
+    ],
+    ids=["as it is", "takes append ids for positions", "waits for every append id"],
+)
+def test_7_append_ids_that_are_burnt_by_rollbacks_and_taken_for_events_are_caught(
+    database, statement, promise
+):
+    assert promise is None or statement != SEQUENCE, "the bug is not in it any more"
+    with one_sequencer(database) as sequencer, writer(database) as connection:
+        for number in range(30):
+            with connection.transaction(force_rollback=number % 3 == 0):
+                put(connection, f"test-{new_id()}")
+            stepped(sequencer, statement=statement)
+    broken = broken_promises(database)
+    assert [promise in each for each in broken] == ([] if promise is None else [True]), broken
+
+
+@pytest.mark.parametrize(("leadership", "is_caught"), [(Leadership, False), (LeaseByTheServersClock, True)])
+def test_16_a_lease_by_the_servers_wall_clock_is_caught_when_that_jumps(server, leadership, is_caught):
+    with (
+        fresh_database(server.shared) as database,
+        one_sequencer(database) as leading,
+        one_sequencer(database) as watching,
+    ):
+        rival = leadership(60.0)
+        assert Leadership(60.0).try_lead(leading)
+        assert not rival.try_lead(watching)
+        server.clock.jump(3_600)
+        try:
+            assert not rival.try_lead(watching)
+            assert wait_until(lambda: rival.try_lead(watching), time_limit_s=2) == is_caught
+        finally:
+            server.clock.jump(0)
 
 
 def test_15_a_full_disk_that_is_taken_for_success_is_caught(server):

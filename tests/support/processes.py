@@ -69,19 +69,22 @@ class RunningSystem:
         except (httpx.TransportError, KeyError):
             return False
 
-    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    @property
+    def admin_conninfo(self) -> str:
         # Only looking at it: `EmbeddedPostgres.start` would make the server ours to stop.
         password = superuser_password(
             self.var_dir / "secrets", self.var_dir / "postgres", create_if_missing=False
         )
-        conninfo = make_conninfo(
+        return make_conninfo(
             host="127.0.0.1",
             port=self.postgres.status().port,
             user=SUPERUSER,
             password=password,
             dbname="megacity",
         )
-        with psycopg.connect(conninfo) as connection:
+
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.admin_conninfo) as connection:
             return connection.execute(statement, values).fetchall()
 
 

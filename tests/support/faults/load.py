@@ -1,10 +1,12 @@
 """A writer that is somebody else's process, and the ledger of what it was told.
 
-    python -m tests.support.faults.load LEDGER --log MODULE:FACTORY --callers 8 --seed 7
+    python -m tests.support.faults.load LEDGER --log MODULE:FACTORY --callers 8 --seed 7 --pause-s 0
 
-It appends to streams of people until its standard input is closed. Before each command it writes into the
-ledger what it is about to ask for, after it what it was told; a line is with the operating system before
-anything else happens. `CONNINFO` in the environment says where, signed in as the write side.
+It appends to streams of people, now and then nothing at all, until its standard input is closed. Before each
+command it writes into the ledger what it is about to ask for, after it what it was told. The ledger is as
+durable as it must be: this process is none of those that are killed, and a line is with the operating system,
+which is not killed either, before anything else happens. `CONNINFO` in the environment says where, signed in
+as the write side.
 """
 
 import argparse
@@ -88,8 +90,9 @@ class Ledger:
 class Caller:
     """One client: one command at a time, each for a stream of its own or for two of them together."""
 
-    def __init__(self, number: int, log: EventLog, ledger: Ledger, seed: int) -> None:
+    def __init__(self, number: int, log: EventLog, ledger: Ledger, seed: int, pause_s: float) -> None:
         self._number = number
+        self._pause_s = pause_s
         self._log = log
         self._ledger = ledger
         self._random = random.Random(f"{seed} {number}")
@@ -125,10 +128,10 @@ class Caller:
                 told = Told(command, "saved")
             self._ledger.write(told)
             self._go_on(appends, told.answer, stale=stale)
-            if told.answer == "unavailable":
-                # Whether it was saved is not known: such a stream is left alone.
+            # Whether what is unavailable was saved is not known: such a stream is left alone.
+            if pause_s := max(self._pause_s, 0.02 if told.answer == "unavailable" else 0):
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), 0.02)
+                    await asyncio.wait_for(stopping.wait(), pause_s)
 
     def _next(self) -> list[StreamAppend]:
         while len(self._versions) < _STREAMS_OF_A_CALLER:
@@ -138,6 +141,8 @@ class Caller:
 
     def _append(self, stream: str) -> StreamAppend:
         version = self._versions[stream]
+        if self._random.random() < 0.03:
+            return StreamAppend(stream, version, ())
         if version and self._random.random() < 0.05:
             version -= 1  # somebody who has not seen the newest event: this must conflict
         count = self._random.choice((1, 1, 1, 2, 5))
@@ -171,7 +176,9 @@ class Caller:
                 self._versions.pop(append.stream_id, None)
 
 
-async def write(open_log: OpenLog, conninfo: str, ledger: Path, callers: int, seed: int) -> None:
+async def write(  # noqa: PLR0917 - what the command line says
+    open_log: OpenLog, conninfo: str, ledger: Path, callers: int, seed: int, pause_s: float
+) -> None:
     """Until standard input ends, or SIGTERM."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -180,7 +187,7 @@ async def write(open_log: OpenLog, conninfo: str, ledger: Path, callers: int, se
     kept = Ledger(ledger)
     async with open_log(conninfo) as log:
         print("writing", flush=True)
-        await asyncio.gather(*(Caller(n, log, kept, seed).call(stopping) for n in range(callers)))
+        await asyncio.gather(*(Caller(n, log, kept, seed, pause_s).call(stopping) for n in range(callers)))
 
 
 @dataclass
@@ -226,10 +233,14 @@ def writing(
     log: str = "tests.support.faults.load:product_log",
     callers: int = 8,
     seed: int = 1,
+    pause_s: float = 0.0,
 ) -> Iterator[Writing]:
-    """A writer in a process of its own, at work when the block begins and stopped when it ends."""
+    """A writer in a process of its own, at work when the block begins and stopped when it ends.
+
+    `pause_s` is how long each caller rests after a command.
+    """
     words = ["-m", "tests.support.faults.load", str(ledger), "--log", log]
-    words += ["--callers", str(callers), "--seed", str(seed)]
+    words += ["--callers", str(callers), "--seed", str(seed), "--pause-s", str(pause_s)]
     process = subprocess.Popen(
         [sys.executable, *words],
         cwd=CHECKOUT,
@@ -256,10 +267,12 @@ def main() -> None:
     words.add_argument("--log", required=True)
     words.add_argument("--callers", type=int, required=True)
     words.add_argument("--seed", type=int, required=True)
+    words.add_argument("--pause-s", type=float, required=True)
     told = words.parse_args()
     module, _, factory = told.log.partition(":")
     open_log: OpenLog = getattr(importlib.import_module(module), factory)
-    asyncio.run(write(open_log, os.environ["CONNINFO"], told.ledger, told.callers, told.seed))
+    conninfo = os.environ["CONNINFO"]
+    asyncio.run(write(open_log, conninfo, told.ledger, told.callers, told.seed, told.pause_s))
 
 
 if __name__ == "__main__":

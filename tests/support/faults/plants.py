@@ -1,4 +1,4 @@
-"""Logs with a bug in them, for the tests of the tests."""
+"""Logs and sequencers with a bug in them, for the tests of the tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,6 +11,8 @@ from commands.ports import EventLog, StreamAppend
 from domain.errors import Unavailable
 from domain.events import RecordedEvent
 from domain.identifiers import StreamId
+from infra.sequencer.leadership import Connection, Leadership
+from infra.sequencer.statements import SEQUENCE
 from tests.support.faults.load import product_log
 
 
@@ -129,3 +131,38 @@ def plant(conninfo: str, function: LiteralString) -> None:
     """Puts a wrong function in the place of the right one, in this database."""
     with psycopg.connect(conninfo, autocommit=True) as admin:
         admin.execute(function)
+
+
+# Sequencers that are thrown by append ids that a rollback has burnt.
+
+_PLACED: Final[LiteralString] = (
+    "SELECT last.last_position + row_number() OVER (ORDER BY found.append_id), found.append_id, found.leaf"
+)
+TAKES_APPEND_IDS_FOR_POSITIONS: Final[LiteralString] = SEQUENCE.replace(
+    _PLACED, "SELECT found.append_id, found.append_id, found.leaf"
+).replace("last.last_position + counted.events", "greatest(last.last_position, counted.last_append_id)")
+
+_FRESH: Final[LiteralString] = "WHERE e.append_id > (SELECT last_append_id FROM last)\n"
+WAITS_FOR_EVERY_APPEND_ID: Final[LiteralString] = SEQUENCE.replace(
+    _FRESH,
+    _FRESH
+    + """ AND (SELECT count(*) FROM log.events b WHERE b.append_id <= e.append_id
+               AND b.append_id > (SELECT last_append_id FROM last))
+            = e.append_id - (SELECT last_append_id FROM last)
+""",
+)
+
+
+class LeaseByTheServersClock(Leadership):
+    """Judges the leader by how long ago it last did something, as the server's wall clock tells."""
+
+    def _watch(self, connection: Connection) -> None:
+        connection.execute(
+            """
+            SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND clock_timestamp() - a.state_change >= make_interval(secs => %s)
+            """,
+            [self._lease_s],
+        )

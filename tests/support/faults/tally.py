@@ -13,7 +13,7 @@ from infra.composition import event_codec
 from infra.event_store.log_feed import LogFeed
 from infra.postgres.roles import PROJECTOR, role_conninfo
 from infra.projections.runner import ProjectionRunner
-from projections.projection import Cursor
+from projections.projection import Cursor, Projection
 from tests.support.postgres import ROLE_SECRET
 
 _TABLE: Final[LiteralString] = """
@@ -80,8 +80,10 @@ def make_tally(conninfo: str) -> None:
 
 
 @contextmanager
-def tallying(conninfo: str, **settings: Any) -> Iterator[ProjectionRunner]:
-    """The projection, kept up to date by a runner of the application until the block ends."""
+def tallying(
+    conninfo: str, *, projection: Projection | None = None, **settings: Any
+) -> Iterator[ProjectionRunner]:
+    """The projection (another one of its kind), kept by a runner of the application until the block ends."""
     make_tally(conninfo)
     as_projector = role_conninfo(conninfo, PROJECTOR, ROLE_SECRET)
 
@@ -89,7 +91,7 @@ def tallying(conninfo: str, **settings: Any) -> Iterator[ProjectionRunner]:
         return psycopg.connect(as_projector, autocommit=True, row_factory=dict_row, connect_timeout=5)
 
     with LogFeed(as_projector, event_codec()) as feed:
-        runner = ProjectionRunner(Tally(), feed, connect, poll_interval_s=0.05, **settings)
+        runner = ProjectionRunner(projection or Tally(), feed, connect, poll_interval_s=0.05, **settings)
         runner.start()
         try:
             yield runner
