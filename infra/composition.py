@@ -50,10 +50,15 @@ from infra.http.metrics import HttpMetrics
 from infra.http.middleware import install_middleware
 from infra.http.openapi import install_openapi
 from infra.http.problems import install_problem_handlers
+from infra.kafka.consumer import TopicConsumer
+from infra.kafka.dead_letters import TopicDeadLetters
 from infra.kafka.port import MAX_MESSAGE_BYTES, Kafka, KafkaNotNamed
+from infra.kafka.projection_consumer import ProjectionHandler, relayed
 from infra.kafka.publishing import Layout
 from infra.kafka.relay import Relay
+from infra.kafka.topics import topic_of
 from infra.observability.checker_metrics import CheckerMetrics
+from infra.observability.consumer_metrics import ConsumerMetrics
 from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, new_registry
 from infra.observability.relay_metrics import RelayMetrics
 from infra.observability.sequencer_metrics import SequencerMetrics
@@ -64,12 +69,15 @@ from infra.operations import API_DESCRIPTION, API_VERSION, Operations, operation
 from infra.postgres.roles import PROJECTOR, READER, WRITER, with_options
 from infra.projections.checker import Checker
 from infra.projections.orders import ProjectionOrders
+from infra.projections.rebuilt_first import RebuiltFirst
 from infra.projections.runner import ProjectionRunner, no_span
 from infra.read_store import ReadStore
 from infra.readiness import ReadinessProbe
 from infra.secrets_files import read_or_create_secret
 from infra.sequencer.sequencer import Sequencer
 from infra.server import (
+    READING,
+    WRITING,
     Background,
     Role,
     follow_deadlines,
@@ -80,7 +88,7 @@ from infra.server import (
     sweep_expired,
     write_address,
 )
-from infra.settings import Settings
+from infra.settings import InvalidSettings, Settings
 from projections.attempts.projection import AttemptsProjection
 from projections.audit.projection import AuditProjection
 from projections.catalogue.projection import CatalogueProjection
@@ -112,6 +120,28 @@ def all_projections() -> list[Projection]:
         ItemAnalysisProjection(),
         AuditProjection(),
     ]
+
+
+def order_free_projections() -> tuple[str, ...]:
+    """Those that Kafka may feed: neither the order of streams nor a repeated event makes a difference."""
+    return tuple(each.name for each in all_projections() if getattr(each, "order_free", False))
+
+
+def fed_by_kafka(settings: Settings) -> list[Projection]:
+    """Those that the settings have fed by Kafka. Raises `InvalidSettings` where one cannot be."""
+    known = {each.name: each for each in all_projections()}
+    allowed = order_free_projections()
+    problems = []
+    for name in settings.kafka.projections:
+        if name not in known:
+            problems.append(f"there is no projection {name!r}; Kafka can feed: {', '.join(allowed)}")
+        elif name not in allowed:
+            problems.append(
+                f"{name} depends on the order of events, or on each coming once: only the log can feed it"
+            )
+    if problems:
+        raise InvalidSettings([f"MEGACITY_KAFKA__PROJECTIONS: {each}" for each in problems])
+    return [known[name] for name in dict.fromkeys(settings.kafka.projections)]
 
 
 def event_codec() -> EventCodec:
@@ -274,7 +304,8 @@ def projection_runners(
     metrics: ProjectionMetrics,
     tracing: Tracing | None = None,
 ) -> list[ProjectionRunner]:
-    """One runner for each projection, not started."""
+    """One runner for each projection that the log feeds, not started."""
+    fed_elsewhere = {each.name for each in fed_by_kafka(settings)}
     around = no_span if tracing is None else tracing.page
     conninfo = with_options(database.conninfo(PROJECTOR), "-c synchronous_commit=off")
 
@@ -295,6 +326,7 @@ def projection_runners(
             around=around,
         )
         for projection in all_projections()
+        if projection.name not in fed_elsewhere
     ]
 
 
@@ -353,21 +385,64 @@ def kafka_clients(settings: Settings) -> Kafka:
     )
 
 
-def relay(settings: Settings, database: Database, metrics: RelayMetrics) -> Relay:
-    """Not started. Any number may run: one leads. Raises `KafkaNotNamed`."""
+def kafka_layout(settings: Settings) -> Layout:
+    """The topics of the log, for whoever fills or follows them."""
     given = settings.kafka
     keeps_ms = -1 if given.retention_days is None else given.retention_days * 24 * 3600 * 1000
-    return Relay(
-        database.conninfo(PROJECTOR),
-        kafka_clients(settings),
-        metrics=metrics,
-        layout=Layout(
-            prefix=given.topic_prefix,
-            partitions=given.partitions,
-            replication_factor=given.replication_factor or -1,
-            config={"retention.ms": str(keeps_ms), "max.message.bytes": str(MAX_MESSAGE_BYTES)},
-        ),
+    return Layout(
+        prefix=given.topic_prefix,
+        partitions=given.partitions,
+        replication_factor=given.replication_factor or -1,
+        config={"retention.ms": str(keeps_ms), "max.message.bytes": str(MAX_MESSAGE_BYTES)},
     )
+
+
+def relay(settings: Settings, database: Database, metrics: RelayMetrics) -> Relay:
+    """Not started. Any number may run: one leads. Raises `KafkaNotNamed`."""
+    return Relay(
+        database.conninfo(PROJECTOR), kafka_clients(settings), metrics=metrics, layout=kafka_layout(settings)
+    )
+
+
+@contextmanager
+def open_consumers(
+    settings: Settings, database: Database, feed: EventFeed, metrics: ConsumerMetrics
+) -> Iterator[list[RebuiltFirst]]:
+    """A follower of Kafka for each projection that it feeds, not started; any number of processes may run.
+
+    Raises `KafkaNotNamed` and `InvalidSettings`.
+    """
+    kafka, layout = kafka_clients(settings), kafka_layout(settings)
+    conninfo = database.conninfo(PROJECTOR)
+
+    def connect() -> psycopg.Connection[dict[str, Any]]:
+        return psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
+
+    with ExitStack() as stack:
+        consumers = []
+        for projection in fed_by_kafka(settings):
+            categories = {each.type_.stored_name.partition(".")[0] for each in projection.event_types}
+            topics = {
+                category: layout.new_topic(topic_of(layout.prefix, category), None) for category in categories
+            }
+            complete_to = relayed(layout.prefix, [topic.name for topic in topics.values()])
+            handler = ProjectionHandler(projection, connect, complete_to)
+            stack.callback(handler.close)
+            dead_letters = TopicDeadLetters(kafka)
+            stack.callback(dead_letters.close)
+            consumer = TopicConsumer(
+                handler=handler,
+                kafka=kafka,
+                topics=topics,
+                feed=feed,
+                codec=event_codec(),
+                dead_letters=dead_letters,
+                group=f"{layout.prefix}.{projection.name}",
+                relay=layout.prefix,
+                metrics=metrics,
+            )
+            consumers.append(RebuiltFirst(projection, feed, connect, consumer))
+        yield consumers
 
 
 def serve_role(  # noqa: PLR0913 - what one process is told, all but three by name
@@ -390,7 +465,7 @@ def serve_role(  # noqa: PLR0913 - what one process is told, all but three by na
     registry = new_registry()
 
     def announce() -> None:
-        if role in ("all", "write-api"):
+        if role in WRITING:
             write_address(settings, host, bound_port)
         on_ready(f"http://{host}:{bound_port}")
 
@@ -414,10 +489,6 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            services = await stack.enter_async_context(
-                open_services(settings, database, registry, clock, tracing)
-            )
-            app.state.services = services
             projection_metrics = ProjectionMetrics.create(registry)
             sequencer_metrics = SequencerMetrics.create(registry)
             probe = ReadinessProbe(
@@ -430,29 +501,39 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
             background = Background()
             if role in ("all", "sequencer"):
                 background.runners.append(sequencer(settings, database, sequencer_metrics))
-            if role in ("all", "projector"):
-                feed = stack.enter_context(open_feed(database))
-                background.runners += projection_runners(
-                    settings, database, feed, projection_metrics, tracing
-                )
-                orders = projection_orders(database, feed)
-                background.loops.append(lambda: follow_projections(services, orders))
-                if settings.projections.check_interval_s:
-                    checking = checker(database, CheckerMetrics.create(registry))
-                    background.loops.append(
-                        lambda: keep_checking(
-                            checking,
-                            settings.projections.check_interval_s,
-                            settings.projections.check_sample,
-                        )
-                    )
             if role == "relay":
                 background.runners.append(relay(settings, database, RelayMetrics.create(registry)))
-            if role in ("all", "deadlines"):
-                due = ReadModelDueWork(services.projector_pool, settings.exam.submission_grace_s)
-                background.loops.append(lambda: follow_deadlines(services, due))
-            if role in ("all", "write-api"):
-                background.loops.append(lambda: sweep_expired(services))
+            if role == "consumer":
+                feed = stack.enter_context(open_feed(database))
+                metrics = ConsumerMetrics.create(registry)
+                background.runners += stack.enter_context(open_consumers(settings, database, feed, metrics))
+            # The others handle no commands and no requests: a dozen connections that nobody would use.
+            if role not in ("sequencer", "relay", "consumer"):
+                services = await stack.enter_async_context(
+                    open_services(settings, database, registry, clock, tracing)
+                )
+                app.state.services = services
+                if role in ("all", "projector"):
+                    feed = stack.enter_context(open_feed(database))
+                    background.runners += projection_runners(
+                        settings, database, feed, projection_metrics, tracing
+                    )
+                    orders = projection_orders(database, feed)
+                    background.loops.append(lambda: follow_projections(services, orders))
+                    if settings.projections.check_interval_s:
+                        checking = checker(database, CheckerMetrics.create(registry))
+                        background.loops.append(
+                            lambda: keep_checking(
+                                checking,
+                                settings.projections.check_interval_s,
+                                settings.projections.check_sample,
+                            )
+                        )
+                if role in ("all", "deadlines"):
+                    due = ReadModelDueWork(services.projector_pool, settings.exam.submission_grace_s)
+                    background.loops.append(lambda: follow_deadlines(services, due))
+                if role in WRITING:
+                    background.loops.append(lambda: sweep_expired(services))
             await stack.enter_async_context(background.running())
             yield
 
@@ -489,9 +570,9 @@ def whole_document() -> dict[str, Any]:
 
 def _include(app: FastAPI, role: Role) -> None:
     routers: list[APIRouter] = [operations_router()]
-    if role in ("all", "write-api"):
+    if role in WRITING:
         routers += write_routers()
-    if role in ("all", "read-api"):
+    if role in READING:
         routers.append(build_read_router())
     for router in routers:
         app.include_router(router)

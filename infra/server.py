@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import structlog
 import uvicorn
@@ -21,7 +21,11 @@ from infra.projections.checker import Checker
 from infra.projections.orders import ProjectionOrders
 from infra.settings import Settings
 
-Role = Literal["all", "write-api", "read-api", "sequencer", "projector", "deadlines", "relay"]
+Role = Literal[
+    "all", "api", "write-api", "read-api", "sequencer", "projector", "deadlines", "relay", "consumer"
+]
+WRITING: Final[frozenset[Role]] = frozenset({"all", "api", "write-api"})
+READING: Final[frozenset[Role]] = frozenset({"all", "api", "read-api"})
 
 DEADLINE_INTERVAL_S = 1.0
 PROJECTIONS_INTERVAL_S = 1.0

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -159,6 +160,17 @@ class KafkaSettings(_Section):
     password: SecretStr | None = None
     ca_file: Path | None = None
     """Of the authority that has signed the brokers' certificates, where the system does not know it."""
+    projections: Annotated[tuple[str, ...], NoDecode] = ()
+    """Read models that the role `consumer` keeps from Kafka, and no other role from the log."""
+
+    @field_validator("projections", mode="before")
+    @classmethod
+    def _names_by_commas(cls, given: Any) -> Any:
+        return (
+            tuple(filter(None, (name.strip() for name in given.split(","))))
+            if isinstance(given, str)
+            else given
+        )
 
     @field_validator("ca_file", mode="before")
     @classmethod

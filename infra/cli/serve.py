@@ -8,7 +8,7 @@ import structlog
 import typer
 
 from infra.cli.console import CommandError
-from infra.composition import serve_role
+from infra.composition import fed_by_kafka, order_free_projections, serve_role
 from infra.database import open_database
 from infra.kafka.port import KafkaNotNamed
 from infra.observability.logging import configure_logging
@@ -25,8 +25,14 @@ def command(
 ) -> None:
     """Run one role, or all of them, against a database that is already there."""
     settings = load_settings()
-    if role == "relay" and settings.kafka.bootstrap_servers is None:
+    if role in ("relay", "consumer") and settings.kafka.bootstrap_servers is None:
         raise KafkaNotNamed
+    if role == "consumer" and not settings.kafka.projections:
+        raise CommandError(
+            "No projection is to be fed by Kafka, so there is nothing to consume.",
+            remedy=f"Name some: MEGACITY_KAFKA__PROJECTIONS={','.join(order_free_projections())}",
+        )
+    fed_by_kafka(settings)  # refuses what cannot be fed, before a database is started
     configure_logging(settings.log.level, settings.log.format)
     signal.signal(signal.SIGTERM, _end_in_order)
     # Into the log, which may be read by a machine, like everything else that this process has to say.

@@ -1,227 +1,93 @@
 """`megacity up`: everything in one go, on embedded parts, with sample data."""
 
 import asyncio
-import signal
-import subprocess
-import sys
-import threading
-import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
-import httpx
 import typer
 
 from infra.cli.console import CommandError, output, progress
-from infra.composition import new_id, open_write_side
-from infra.database import Database, embedded_postgres, start_embedded
+from infra.composition import fed_by_kafka, new_id, open_write_side, order_free_projections
+from infra.database import Database
 from infra.observability.logging import configure_logging
-from infra.postgres.embedded import EmbeddedPostgres
-from infra.postgres.errors import PostgresError
 from infra.postgres.migrate import migrate
 from infra.postgres.runlock import RunLock
 from infra.sample.demo import Demo, set_up_demo
-from infra.secrets_files import read_or_create_secret
-from infra.server import PortTaken, listening_socket
+from infra.server import PortTaken
 from infra.settings import Settings, load_settings
-
-READY_LIMIT_S = 60.0
-LOG_LIMIT_BYTES = 50 * 1024 * 1024
-LOOK_EVERY_S = 0.5
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+from infra.supervision.supervisor import NotReady, Supervisor
 
 
 def command(
     once: Annotated[bool, typer.Option("--once", help="Do the main job, then stop.")] = False,
     sample: Annotated[bool, typer.Option(help="Play the sample data on first start.")] = True,
+    with_kafka: Annotated[
+        bool,
+        typer.Option(
+            "--with-kafka",
+            help="Each role in a process of its own, and Kafka between them: the broker that"
+            " KAFKA_BOOTSTRAP_SERVERS names, else an embedded one.",
+        ),
+    ] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
 ) -> None:
     """Start everything: database, migrations, demo accounts, sample data, server."""
     settings = load_settings()
     configure_logging("warning", settings.log.format)
+    by_kafka = _fed_by_kafka(settings, with_kafka=with_kafka)
     with ExitStack() as stack:
         stack.enter_context(RunLock(settings.run_lock_file))
         supervisor = Supervisor(
-            settings, host or settings.http.host, settings.http.port if port is None else port
+            settings,
+            host or settings.http.host,
+            settings.http.port if port is None else port,
+            progress().print,
+            fed_by_kafka=by_kafka,
         )
         stack.callback(supervisor.stop)
         supervisor.stop_on_signals()
-        demo = supervisor.start()
+        demo = _start(settings, supervisor)
         supervisor.watch()
         if sample:
             _play_samples(settings, supervisor.base_url, demo)
-        _say_where_to_look(settings, supervisor.base_url, demo)
+        _say_where_to_look(supervisor, demo)
         if not once:
             supervisor.wait_to_be_stopped()
 
 
-class Supervisor:
-    """Keeps the embedded database and the server process running until told to stop."""
-
-    def __init__(self, settings: Settings, host: str, port: int) -> None:
-        self._settings = settings
-        self._host = host
-        self._port = port
-        self._postgres: EmbeddedPostgres | None = None
-        self._postgres_port: int | None = None
-        self._server: subprocess.Popen[bytes] | None = None
-        self._server_started_at = 0.0
-        self._pause_s = _FIRST_PAUSE_S
-        self._log: IO[bytes] | None = None
-        self._tell = progress().print
-        self._stopping = threading.Event()
-        self._may_interrupt = True
-        self._watcher: threading.Thread | None = None
-        self.base_url = ""
-
-    def start(self) -> Demo:
-        """Database, schema, demo accounts, server; returns when the server is ready."""
-        self._choose_port()
-        database = self._open_database()
-        migrate(database.admin_conninfo, role_secret=database.role_secret, progress=self._tell)
-        demo = asyncio.run(_set_up_demo(self._settings, database))
-        self._start_server()
-        self._wait_until_ready()
-        return demo
-
-    def watch(self) -> None:
-        """From now on what dies is started again, ever more slowly if it keeps dying."""
-        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
-        self._watcher.start()
-
-    def wait_to_be_stopped(self) -> None:
-        """Returns when Ctrl-C or SIGTERM asks for the end."""
-        self._may_interrupt = False
-        self._stopping.wait()
-        self._tell("Stopping")
-
-    def stop_on_signals(self) -> None:
-        """Ctrl-C and SIGTERM end the command in order; what is being done at that moment is interrupted."""
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            del number, frame
-            self._stopping.set()
-            if self._may_interrupt:
-                raise KeyboardInterrupt
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY_S):
-            try:
-                self._look_after_postgres()
-                self._look_after_server()
-            except PostgresError as error:
-                self._tell(f"PostgreSQL does not start: {error}", markup=False)
-                self._stopping.wait(_LONGEST_PAUSE_S)
-            except Exception as error:  # noqa: BLE001 - whatever it is, somebody must go on watching
-                self._tell(f"Could not be started again: {type(error).__name__}: {error}", markup=False)
-                self._stopping.wait(_LONGEST_PAUSE_S)
-
-    def _look_after_postgres(self) -> None:
-        if self._postgres is None or self._postgres.status().running:
-            return
-        self._tell("PostgreSQL has died; starting it again")
-        port = self._postgres.start(self._tell).port
-        if port != self._postgres_port:
-            # The server was told the old port when it started, and would look there for ever.
-            self._tell(f"PostgreSQL has moved to port {port}; starting the server again")
-            self._end_server()
-            self._start_server()
-
-    def _look_after_server(self) -> None:
-        if self._server is None or self._server.poll() is None:
-            return
-        lived_s = time.monotonic() - self._server_started_at
-        self._pause_s = _FIRST_PAUSE_S if lived_s > 60 else min(self._pause_s * 2, _LONGEST_PAUSE_S)
-        self._tell(f"The server has died; starting it again in {self._pause_s:g} s")
-        if not self._stopping.wait(self._pause_s):
-            self._start_server()
-
-    def stop(self) -> None:
-        """The server first, so that it lets go of the database; then the database."""
-        self._stopping.set()
-        self._may_interrupt = False
-        if self._watcher is not None:
-            self._watcher.join()
-        self._end_server()
-        if self._log is not None:
-            self._log.close()
-        if self._postgres is not None:
-            self._postgres.stop()
-
-    def _end_server(self) -> None:
-        if self._server is None or self._server.poll() is not None:
-            return
-        self._server.terminate()
-        try:
-            self._server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self._server.kill()
-            self._server.wait()
-
-    def _choose_port(self) -> None:
-        """Settles the port now: a taken one is to be told before anything else is started."""
-        try:
-            with listening_socket(self._host, self._port) as probe:
-                self._port = probe.getsockname()[1]
-        except PortTaken as error:
-            raise CommandError(
-                f"{str(error).capitalize()}.",
-                remedy="Choose another one: MEGACITY_HTTP__PORT=8001 make run (0: any free one).",
-            ) from error
-
-    def _open_database(self) -> Database:
-        url = self._settings.database.url
-        if url is not None:
-            return Database(
-                admin_conninfo=url.get_secret_value(),
-                role_secret=read_or_create_secret(self._settings.database.role_secret_file),
-            )
-        self._postgres = embedded_postgres(self._settings)
-        return start_embedded(self._settings, self._postgres, self._tell)
-
-    def _start_server(self) -> None:
-        if self._log is None:
-            self._log = _open_log(self._settings.log_dir / "server.log")
-        words = ["-m", "infra.cli.main", "serve", "all", "--exit-with-parent"]
-        words += ["--host", self._host, "--port", str(self._port)]
-        if self._postgres is not None:
-            self._postgres_port = self._postgres.status().port
-        self._server_started_at = time.monotonic()
-        self._server = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,  # Ctrl-C is for us; we stop it in order
-        )
-
-    def _wait_until_ready(self) -> None:
-        assert self._server is not None
-        shown = f"[{self._host}]" if ":" in self._host else self._host
-        url = f"http://{shown}:{self._port}"
-        gives_up_at = time.monotonic() + READY_LIMIT_S
-        waiting = threading.Event()
-        while time.monotonic() < gives_up_at:
-            if self._server.poll() is not None:
-                break
-            try:
-                if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
-                    self.base_url = url
-                    return
-            except httpx.TransportError:
-                pass
-            waiting.wait(0.1)
+def _fed_by_kafka(settings: Settings, *, with_kafka: bool) -> Sequence[str] | None:
+    """The projections that Kafka is to feed; None without Kafka."""
+    chosen = [each.name for each in fed_by_kafka(settings)]
+    if with_kafka:
+        return chosen or order_free_projections()
+    if chosen:
         raise CommandError(
-            "The server did not become ready.",
-            remedy=f"Its log is {self._settings.log_dir / 'server.log'}.",
-            exit_code=1,
+            f"Nothing would feed {', '.join(chosen)}: MEGACITY_KAFKA__PROJECTIONS leaves that to Kafka.",
+            remedy="`megacity up --with-kafka`, or leave that setting out.",
         )
+    return None
+
+
+def _start(settings: Settings, supervisor: Supervisor) -> Demo:
+    """Broker, database, schema, demo accounts, processes; returns when all are ready."""
+    try:
+        database = supervisor.open()
+        migrate(database.admin_conninfo, role_secret=database.role_secret, progress=progress().print)
+        demo = asyncio.run(_set_up_demo(settings, database))
+        supervisor.start()
+    except PortTaken as error:
+        raise CommandError(
+            f"{str(error).capitalize()}.",
+            remedy="Choose another one: MEGACITY_HTTP__PORT=8001 make run (0: any free one).",
+        ) from error
+    except NotReady as error:
+        raise CommandError(
+            f"{str(error).capitalize()}.", remedy=f"Its log is {error.log_file}.", exit_code=1
+        ) from error
+    return demo
 
 
 async def _set_up_demo(settings: Settings, database: Database) -> Demo:
@@ -237,16 +103,23 @@ def _play_samples(settings: Settings, base_url: str, demo: Demo) -> None:
     play_on_first_start(settings, base_url, demo)
 
 
-def _say_where_to_look(settings: Settings, base_url: str, demo: Demo) -> None:
+def _say_where_to_look(supervisor: Supervisor, demo: Demo) -> None:
     from rich.table import Table
 
+    base_url = supervisor.base_url
     out: Any = output()
     out.print()
     out.print(f"[bold]MegaCity answers at {base_url}[/bold]", soft_wrap=True)
     out.print(f"  try the API     {base_url}/docs", soft_wrap=True)
     out.print(f"  its document    {base_url}/openapi.json", soft_wrap=True)
     out.print(f"  health          {base_url}/readyz   figures {base_url}/metrics", soft_wrap=True)
-    out.print(f"  server log      {_shown(settings.log_dir / 'server.log')}", soft_wrap=True)
+    if supervisor.kafka is None:
+        out.print(f"  server log      {_shown(supervisor.processes[-1].log_file)}", soft_wrap=True)
+    else:
+        out.print(f"  Kafka           {supervisor.kafka}", soft_wrap=True)
+        for each in supervisor.processes:
+            where = f"{each.base_url}/readyz /metrics" if each.base_url != base_url else ""
+            out.print(f"  {each.name:<15} log {_shown(each.log_file)}  {where}".rstrip(), soft_wrap=True)
     table = Table(title="Sign in with", title_justify="left", box=None, pad_edge=False)
     for column in ("role", "e-mail", "password"):
         table.add_column(column, no_wrap=True)
@@ -260,10 +133,3 @@ def _shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def _open_log(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")

@@ -165,6 +165,24 @@ def test_another_extra_is_added(ready: Path, bin_dir: Path) -> None:
     assert calls_of_uv(ready)[-1].endswith("--extra samples --extra stt")
 
 
+def test_with_kafka_the_brokers_extra_is_installed_and_the_program_told(ready: Path, bin_dir: Path) -> None:
+    make = str(shutil.which("make"))
+    environment = {"PATH": str(bin_dir), "HOME": str(ready.parent)}
+
+    def ran(*words: str) -> str:
+        done = subprocess.run(
+            [make, *words], cwd=ready, env=environment, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    ran("setup", "WITH_KAFKA=1", "EXTRAS=samples export")
+    assert calls_of_uv(ready)[-1].endswith("--extra samples --extra export --extra kafka")
+    ran("setup", "WITH_KAFKA=1")
+    assert calls_of_uv(ready)[-1].endswith("--extra samples --extra kafka")
+    assert "up --with-kafka --once" in ran("--dry-run", "run", "WITH_KAFKA=1", "ONCE=1")
+    assert "--with-kafka" not in ran("--dry-run", "run", "WITH_KAFKA=0")
+
+
 def test_a_moved_checkout_gets_a_new_environment(ready: Path, bin_dir: Path) -> None:
     (ready / ".venv" / "left-over").touch()
     moved = ready.rename(ready.parent / "elsewhere")

@@ -289,3 +289,21 @@ def test_brokers_that_name_no_host_and_port_are_refused(
 
     with pytest.raises(InvalidSettings, match="KAFKA_BOOTSTRAP_SERVERS"):
         load_settings()
+
+
+@pytest.mark.parametrize(("given", "names"), [("audit", ("audit",)), (" audit , other,", ("audit", "other"))])
+def test_the_projections_that_kafka_feeds_are_named_by_commas(
+    monkeypatch: pytest.MonkeyPatch, given: str, names: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("MEGACITY_KAFKA__PROJECTIONS", given)
+
+    assert load_settings().kafka.projections == names
+
+
+def test_the_projections_that_kafka_feeds_are_a_list_in_the_file(settings_file: Path) -> None:
+    settings_file.write_text('[kafka]\nprojections = ["audit"]\n')
+    assert load_settings().kafka.projections == ("audit",)
+
+    settings_file.write_text("[kafka]\nprojections = 5\n")
+    [problem] = problems_of_loading()
+    assert problem.startswith(f"kafka.projections in {settings_file}")
