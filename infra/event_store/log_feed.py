@@ -31,6 +31,10 @@ SEGMENT: Final = 50_000
 """Positions that one statement looks at, at most: it bounds how long a statement runs and what it holds
 back from vacuum, where few events pass a filter or a stream goes over the whole log."""
 
+PAGE_BYTES: Final = 32 * 1024 * 1024
+"""Of payload in one page: the last event in it may go beyond. However large events are, who follows the log
+holds no more than this and one event at once."""
+
 POLL_INTERVAL_S: Final = 1.0
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
@@ -56,6 +60,15 @@ _OF_PARTITION: Final[LiteralString] = (
     " AND (hashtextextended(e.stream_id, 0) & 2147483647) %% %(count)s = %(index)s"
 )
 _IN_ORDER: Final[LiteralString] = " ORDER BY p.position"
+# The length of a value that lies apart is known without fetching it.
+_PAGE: Final[LiteralString] = """
+    SELECT position, stream_id, version, type, meta, payload FROM (
+        SELECT page.*, sum(octet_length(payload)) OVER (ORDER BY position ROWS UNBOUNDED PRECEDING) AS held
+        FROM ({statement} ORDER BY p.position LIMIT %(limit)s) page
+    ) counted
+    WHERE held - octet_length(payload) < %(page_bytes)s
+    ORDER BY position
+"""
 _AT_TIME: Final[LiteralString] = (
     "SELECT last_position FROM log.batches WHERE sequenced_at <= %s ORDER BY sequenced_at DESC, batch DESC"
     " LIMIT 1"
@@ -80,14 +93,23 @@ class LogFeed:
         conninfo: of the role `megacity_projector`.
         codec: decodes what is read.
         retry_s: how long a read tries to get a connection back before it raises `FeedUnreachable`.
+        page_bytes: what the events of a page may hold together; the last one may go beyond.
     """
 
-    def __init__(self, conninfo: str, codec: EventCodec, *, retry_s: float = RECONNECT_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        codec: EventCodec,
+        *,
+        retry_s: float = RECONNECT_TIMEOUT_S,
+        page_bytes: int = PAGE_BYTES,
+    ) -> None:
         self._conninfo = make_conninfo(
             with_options(conninfo, _OPTIONS), application_name="megacity feed", connect_timeout=5
         )
         self._codec = codec
         self._retry_s = retry_s
+        self._page_bytes = page_bytes
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
         self._closed = threading.Event()
@@ -142,12 +164,13 @@ class LogFeed:
             if end <= after:
                 return [], after
             rows = connection.execute(
-                statement + _IN_ORDER + " LIMIT %(limit)s",
-                {**parameters, "after": after, "up_to": end, "limit": limit},
+                _PAGE.format(statement=statement),
+                {**parameters, "after": after, "up_to": end, "limit": limit, "page_bytes": self._page_bytes},
                 prepare=True,
                 binary=True,
             ).fetchall()
-            return rows, (rows[-1][0] if len(rows) == limit else end)
+            full = len(rows) == limit or sum(len(row[-1]) for row in rows) >= self._page_bytes
+            return rows, (rows[-1][0] if full else end)
 
         rows, reached = self._asked(ask)
         unreadable: list[UnreadableEvent] = []

@@ -82,6 +82,25 @@ def test_nothing_past_the_given_end_is_read(feed, story):
     assert feed.read(9, 100, up_to=9).up_to == 9
 
 
+def test_a_page_holds_no_more_bytes_than_it_may_and_one_event_at_least(database, story):
+    with psycopg.connect(database) as admin:
+        sizes = dict(
+            admin.execute(
+                "SELECT position, octet_length(payload) FROM log.events JOIN log.positions USING (append_id)"
+            ).fetchall()
+        )
+    allowed = 2 * max(sizes.values())
+    with a_feed(database, page_bytes=allowed) as feed:
+        assert pages(feed, 1_000) == story.events
+        page = feed.read(0, 1_000)
+        assert page.up_to == page.events[-1].position < len(story.events)
+        held = [sizes[event.position] for event in page.events]
+        assert sum(held[:-1]) < allowed <= sum(held)
+    with a_feed(database, page_bytes=1) as feed:
+        assert pages(feed, 1_000) == story.events
+        assert len(feed.read(0, 1_000).events) == 1
+
+
 def test_types_categories_and_partitions_filter_together(feed, story):
     types = (AttemptStarted, AttemptScored)
     chosen = [each for each in story.events if isinstance(each.recorded.event, types)]
