@@ -6,9 +6,11 @@ each wait. Here the socket stays registered, and parameters come in the server's
 """
 
 import asyncio
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import psycopg
@@ -25,6 +27,8 @@ TEXT, INT8, BYTEA = 25, 20, 17
 TEXT_ARRAY, INT8_ARRAY, BYTEA_ARRAY = 1009, 1016, 1001
 
 _BINARY = 1
+_LAST_WORDS = ("FATAL", "PANIC")
+"""After an error of these severities the server ends the session."""
 
 
 class Statement(NamedTuple):
@@ -51,7 +55,9 @@ class Line:
         self._asked = False
         self._answer: asyncio.Future[None] | None = None
         self._results: list[pq.abc.PGresult] = []
-        self._descriptor = self._server.socket
+        # A descriptor of our own: libpq closes its one within any call, and a moment later the number may be
+        # that of somebody else's socket, whose reader would be taken away in place of ours.
+        self._descriptor = os.dup(self._server.socket)
         self._loop.add_reader(self._descriptor, self._read)
 
     @property
@@ -66,10 +72,15 @@ class Line:
                 await self._answered()
         if statement.name not in self._prepared:
             await self._prepare(statement)
-        self._server.send_query_prepared(
-            statement.name.encode(), parameters, [_BINARY] * len(parameters), _BINARY
+        result = await self._ask(
+            partial(
+                self._server.send_query_prepared,
+                statement.name.encode(),
+                parameters,
+                [_BINARY] * len(parameters),
+                _BINARY,
+            )
         )
-        result = await self._ask()
         if not result.ntuples:
             return []
         self._rows.set_pgresult(result)
@@ -83,17 +94,18 @@ class Line:
         self._fail(psycopg.OperationalError("the connection was closed"))
 
     async def _prepare(self, statement: Statement) -> None:
-        self._server.send_prepare(statement.name.encode(), statement.sql.encode(), statement.types)
+        name, sql = statement.name.encode(), statement.sql.encode()
         # It is there already where the caller who prepared it went away before being told.
         with suppress(psycopg.errors.DuplicatePreparedStatement):
-            await self._ask()
+            await self._ask(partial(self._server.send_prepare, name, sql, statement.types))
         self._prepared.add(statement.name)
 
-    async def _ask(self) -> pq.abc.PGresult:
-        """Sends what libpq holds ready, and waits for the answer."""
+    async def _ask(self, send: Callable[[], None]) -> pq.abc.PGresult:
+        """Sends a statement, and waits for the answer."""
         self._asked = True
         self._results = []
         try:
+            send()
             if self._server.flush():
                 self._loop.add_writer(self._descriptor, self._write)
         except psycopg.Error as error:
@@ -137,9 +149,14 @@ class Line:
             return
         self._asked = False
         for result in self._results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                self._fail(error_from_result(result))
-                return
+            if result.status != pq.ExecStatus.FATAL_ERROR:
+                continue
+            error = error_from_result(result)
+            if error.diag.severity_nonlocalized in _LAST_WORDS:
+                self._break(error)  # before anybody else is sent down this line
+            else:
+                self._fail(error)
+            return
         if not self._results:
             self._fail(psycopg.OperationalError("the server said nothing"))
         elif self._answer is not None and not self._answer.done():
@@ -154,10 +171,10 @@ class Line:
         self._fail(error)
 
     def _let_go(self) -> None:
-        """Before the descriptor is given back: it may be somebody else's a moment later."""
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
             self._loop.remove_writer(self._descriptor)
+            os.close(self._descriptor)
             self._descriptor = -1
 
     def _fail(self, error: Exception) -> None:

@@ -142,3 +142,23 @@ async def test_whoever_waits_when_the_line_is_closed_is_told_so(database):
         with pytest.raises(psycopg.OperationalError):
             await waiting
     kill_sessions(database)
+
+
+async def test_a_line_whose_socket_libpq_has_closed_leaves_alone_whoever_has_its_number_now(database):
+    async with opened(database) as broken:
+        number = broken._server.socket
+        broken._server.finish()  # as libpq does within any call, once it sees that the server is gone
+        async with opened(database) as other:
+            assert other._server.socket == number
+            await broken.close()
+            assert await asyncio.wait_for(other.execute(ANSWER, ()), 10) == [(42,)]
+
+
+async def test_after_the_last_words_of_a_session_nobody_else_is_sent_down_its_line(database):
+    async with opened(database) as line:
+        asked = asyncio.create_task(line.execute(FOREVER, ()))
+        await active(database)
+        await asyncio.to_thread(kill_sessions, database)
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            await asked
+        assert line.broken
