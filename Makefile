@@ -7,6 +7,8 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
+# Tests wait for processes most of the time: two files at once, whatever the machine. 0 runs them in one process.
+WORKERS ?= 2
 # Long or machine-bound: they have targets of their own.
 OUT_OF_TEST := --ignore=tests/soak --ignore=tests/benchmarks
 
@@ -49,7 +51,7 @@ typecheck: setup ## mypy, strict
 
 pytest: setup
 	$(call say,pytest)
-	$(PYTEST) $(OUT_OF_TEST) $(ARGS)
+	$(PYTEST) $(OUT_OF_TEST) --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 unit: setup ## fast tests without a database: unit, property, numerics
 	$(call tier,tests/unit tests/property tests/numerics)

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -102,6 +103,8 @@ def _embedded(folder: Path) -> EmbeddedPostgres:
 
 
 def _throw_away_if_left(folder: Path) -> None:
+    if psutil.pid_exists(int(folder.name.split("-")[-2])):
+        return  # a run beside this one, which may not have locked it yet
     try:
         with RunLock(folder / "run.lock"):
             for pid_file in folder.rglob("postmaster.pid"):

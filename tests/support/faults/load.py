@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvloop
 
 from commands.ports import EventLog, NewEvent, StreamAppend, VersionConflict
 from domain.errors import Unavailable
@@ -272,7 +273,7 @@ def main() -> None:
     module, _, factory = told.log.partition(":")
     open_log: OpenLog = getattr(importlib.import_module(module), factory)
     conninfo = os.environ["CONNINFO"]
-    asyncio.run(write(open_log, conninfo, told.ledger, told.callers, told.seed, told.pause_s))
+    uvloop.run(write(open_log, conninfo, told.ledger, told.callers, told.seed, told.pause_s))
 
 
 if __name__ == "__main__":
