@@ -313,7 +313,13 @@ def running_api(
     app = build_app(made, registry, watched, role, tracing)
     sock = listening_socket("127.0.0.1", 0)
     ready = threading.Event()
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_keep_alive=75,  # as in production: who asks every five seconds is not hung up on
+        timeout_graceful_shutdown=5,
+    )
     server = Server(config, ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="api", daemon=True)
     thread.start()
