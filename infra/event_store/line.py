@@ -1,20 +1,20 @@
 """One session with the server, for prepared statements only, straight on libpq's non-blocking calls.
 
-psycopg connects, and its cursors would do the rest; but for one row they spend more time than the server
-does: they parse the statement, ask each parameter for its type, and register with the event loop anew for
-each wait. Here the socket stays registered, and parameters come in the server's own binary form.
+psycopg connects and waits, and its cursors would do the rest; but for one row they spend more time than the
+server does: they parse the statement, and ask each parameter for its type. Here these come in the server's
+own binary form. To keep the socket registered with the event loop would save a little more, and lost answers:
+libpq closes its socket within any call, and the loop went on listening to a number that was somebody else's.
 """
 
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 
 import psycopg
-from psycopg import pq
+from psycopg import generators, pq
 from psycopg.abc import Buffer
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
@@ -51,14 +51,6 @@ class Line:
         self._loop = asyncio.get_running_loop()
         self._rows = Transformer(connection)
         self._prepared: set[str] = set()
-        # Whether an answer is still to come, and who waits for it, if anybody still does.
-        self._asked = False
-        self._answer: asyncio.Future[None] | None = None
-        self._results: list[pq.abc.PGresult] = []
-        # A descriptor of our own: libpq closes its one within any call, and a moment later the number may be
-        # that of somebody else's socket, whose reader would be taken away in place of ours.
-        self._descriptor = os.dup(self._server.socket)
-        self._loop.add_reader(self._descriptor, self._read)
 
     @property
     def broken(self) -> bool:
@@ -66,21 +58,12 @@ class Line:
 
     async def execute(self, statement: Statement, parameters: Sequence[Buffer | None]) -> list[TupleRow]:
         """All rows. Raises `psycopg.Error`, an `OperationalError` where the line broke."""
-        if self._asked:
-            # Whoever asked has gone away, and what is said to them is not meant for this caller.
-            with suppress(psycopg.Error):
-                await self._answered()
         if statement.name not in self._prepared:
             await self._prepare(statement)
-        result = await self._ask(
-            partial(
-                self._server.send_query_prepared,
-                statement.name.encode(),
-                parameters,
-                [_BINARY] * len(parameters),
-                _BINARY,
-            )
+        self._server.send_query_prepared(
+            statement.name.encode(), parameters, [_BINARY] * len(parameters), _BINARY
         )
+        result = await self._answer()
         if not result.ntuples:
             return []
         self._rows.set_pgresult(result)
@@ -88,106 +71,39 @@ class Line:
 
     async def close(self) -> None:
         """Whoever still waits for an answer is told that the line broke."""
-        self._let_go()
+        self._hang_up()
         with suppress(psycopg.Error):
             await self._connection.close()
-        self._fail(psycopg.OperationalError("the connection was closed"))
 
     async def _prepare(self, statement: Statement) -> None:
-        name, sql = statement.name.encode(), statement.sql.encode()
+        self._server.send_prepare(statement.name.encode(), statement.sql.encode(), statement.types)
         # It is there already where the caller who prepared it went away before being told.
         with suppress(psycopg.errors.DuplicatePreparedStatement):
-            await self._ask(partial(self._server.send_prepare, name, sql, statement.types))
+            await self._answer()
         self._prepared.add(statement.name)
 
-    async def _ask(self, send: Callable[[], None]) -> pq.abc.PGresult:
-        """Sends a statement, and waits for the answer."""
-        self._asked = True
-        self._results = []
-        try:
-            send()
-            if self._server.flush():
-                self._loop.add_writer(self._descriptor, self._write)
-        except psycopg.Error as error:
-            self._break(error)
-            raise
-        return await self._answered()
-
-    async def _answered(self) -> pq.abc.PGresult:
-        self._answer = self._loop.create_future()
+    async def _answer(self) -> pq.abc.PGresult:
+        """Sends what libpq holds ready, and waits: psycopg knows how, whatever libpq closes."""
         hang_up = self._loop.call_later(STUCK_S, self._hang_up)
         try:
-            await self._answer
+            results: list[pq.abc.PGresult] = await self._connection.wait(generators.execute(self._server))
         finally:
             hang_up.cancel()
-        return self._results[-1]
-
-    def _write(self) -> None:
-        """Sends the rest of what was too much for the socket at once."""
-        try:
-            if not self._server.flush():
-                self._loop.remove_writer(self._descriptor)
-        except psycopg.Error as error:
-            self._break(error)
-
-    def _read(self) -> None:
-        server = self._server
-        try:
-            server.consume_input()
-            while not server.is_busy():
-                result = server.get_result()
-                if result is None:
-                    self._finish()
-                    return
-                self._results.append(result)
-        except psycopg.Error as error:
-            self._break(error)
-
-    def _finish(self) -> None:
-        """All of the answer is there."""
-        if not self._asked:
-            return
-        self._asked = False
-        for result in self._results:
+        for result in results:
             if result.status != pq.ExecStatus.FATAL_ERROR:
                 continue
             error = error_from_result(result)
             if error.diag.severity_nonlocalized in _LAST_WORDS:
-                self._break(error)  # before anybody else is sent down this line
-            else:
-                self._fail(error)
-            return
-        if not self._results:
-            self._fail(psycopg.OperationalError("the server said nothing"))
-        elif self._answer is not None and not self._answer.done():
-            self._answer.set_result(None)
-
-    def _break(self, error: psycopg.Error) -> None:
-        self._let_go()
-        self._server.finish()
-        for result in self._results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                error = error_from_result(result)
-        self._fail(error)
-
-    def _let_go(self) -> None:
-        if self._descriptor >= 0:
-            self._loop.remove_reader(self._descriptor)
-            self._loop.remove_writer(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def _fail(self, error: Exception) -> None:
-        self._asked = False
-        if self.broken and not isinstance(error, psycopg.OperationalError):
-            error = psycopg.OperationalError(str(error))
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+                self._server.finish()  # before anybody else is sent down this line
+            raise error
+        if not results:
+            raise psycopg.OperationalError("the server said nothing")
+        return results[-1]
 
     def _hang_up(self) -> None:
         """Ends a wait for a server that says nothing: asking it to cancel would be one more wait."""
-        if self._descriptor >= 0:
-            with suppress(OSError), socket.socket(fileno=socket.dup(self._descriptor)) as line:
+        if not self.broken:
+            with suppress(OSError), socket.socket(fileno=os.dup(self._server.socket)) as line:
                 line.shutdown(socket.SHUT_RDWR)
 
 
