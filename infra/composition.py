@@ -22,7 +22,6 @@ import uuid_utils
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
 
 from commands.api.router import write_routers
 from commands.forms import Forms
@@ -66,6 +65,7 @@ from infra.observability.traced_commands import TracedStreams
 from infra.observability.traced_requests import TracedRequests
 from infra.observability.tracing import Tracing, open_tracing
 from infra.operations import API_DESCRIPTION, API_VERSION, Operations, operations_router
+from infra.postgres.pool import CheckedPool
 from infra.postgres.roles import PROJECTOR, READER, WRITER, with_options
 from infra.projections.checker import Checker
 from infra.projections.orders import ProjectionOrders
@@ -195,15 +195,13 @@ class ApiServices:
 
 
 def async_pool(conninfo: str, max_size: int) -> Pool:
-    """Connections that are checked when handed out, so that a restarted server costs no request."""
-    return AsyncConnectionPool(
+    return CheckedPool(
         conninfo,
         min_size=1,
         max_size=max_size,
         open=False,
         timeout=5.0,
         reconnect_timeout=RECONNECT_TIMEOUT_S,
-        check=AsyncConnectionPool.check_connection,
     )
 
 

@@ -14,12 +14,13 @@ from typing import Any, Final, Self
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, TooManyRequests
+from psycopg_pool import TooManyRequests
 
 from infra.database import RECONNECT_TIMEOUT_S
 from infra.http.consistency import ConsistencyToken
 from infra.http.errors import BadConsistencyToken
 from infra.http.principal import Principal
+from infra.postgres.pool import CheckedPool
 from read_api.errors import ReadModelBehind, ReadStoreUnreachable
 
 FIRST_LOOK_S: Final = 0.005
@@ -41,13 +42,11 @@ class ReadStore:
     def __init__(
         self, conninfo: str, *, max_size: int = 8, max_waiting: int = 1_000, wait_s: float = 5.0
     ) -> None:
-        self._pool = AsyncConnectionPool(
+        self._pool = CheckedPool(
             conninfo,
             connection_class=psycopg.AsyncConnection[dict[str, Any]],
             kwargs={"row_factory": dict_row, "application_name": "megacity read"},
             configure=_configure,
-            # A connection that died with a restarted server is replaced before a request gets it.
-            check=AsyncConnectionPool.check_connection,
             min_size=min(2, max_size),
             max_size=max_size,
             max_waiting=max_waiting,

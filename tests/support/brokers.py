@@ -192,7 +192,7 @@ class RunningElsewhere:
         pytest.skip("the broker named by KAFKA_BOOTSTRAP_SERVERS is not ours to kill")
 
     def lose_data(self) -> None:
-        raise NotImplementedError("it was not killed")
+        pytest.skip("the data of the broker named by KAFKA_BOOTSTRAP_SERVERS is not ours to throw away")
 
 
 def answers(bootstrap_servers: str) -> bool:

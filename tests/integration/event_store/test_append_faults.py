@@ -246,6 +246,7 @@ async def test_appends_go_on_after_all_connections_were_killed(database):
         with psycopg.connect(database, autocommit=True) as admin:
             admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'megacity_writer'"
+                " AND datname = current_database()"
             )
         await log.append(after(1, someone, "after"))
         assert names(await log.load(someone)) == ["before", "after"]

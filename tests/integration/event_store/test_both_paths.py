@@ -194,6 +194,7 @@ async def test_connections_that_were_killed_are_replaced(path, database):
         with psycopg.connect(database, autocommit=True) as admin:
             admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'megacity_writer'"
+                " AND datname = current_database()"
             )
         await log.append(after(1, someone, "after"))
         assert names(await log.load(someone)) == ["before", "after"]
