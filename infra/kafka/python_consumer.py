@@ -16,6 +16,7 @@ JOINING_TIMEOUT_S: Final = 1.0
 """Polls are longer while a group is joined: a join that ends between two of them would be begun anew."""
 COMMIT_TIMEOUT_S: Final = 2.0
 """A hint is not worth standing still for while no broker answers."""
+END_TIMEOUT_S: Final = 1.0
 
 
 class PythonConsumer:
@@ -93,7 +94,20 @@ class PythonConsumer:
             known: int | None = self._client.highwater(ClientPartition(*partition))
         except client_errors.IllegalStateError:
             return None  # taken away a moment ago, by the library's own thread
-        return known
+        return self._asked_for(partition) if known is None else known
+
+    def _asked_for(self, partition: TopicPartition) -> int | None:
+        """What a broker says once in a session it says no more until a message comes.
+
+        The library throws an answer away that came as the partition was given to us anew, and would then
+        know nothing of one to which nothing comes.
+        """
+        asked = ClientPartition(*partition)
+        try:
+            end: int | None = self._client.end_offsets([asked], timeout_ms=END_TIMEOUT_S * 1000).get(asked)
+        except client_errors.KafkaError:
+            return None
+        return end
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         self._client.pause(*(ClientPartition(*each) for each in partitions))

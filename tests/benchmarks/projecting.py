@@ -1,6 +1,5 @@
 """The item analysis of the same scored attempts, kept by our runner, by the library's and by plain SQL."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -9,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from time import perf_counter
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import msgspec
 import psycopg
@@ -35,7 +34,6 @@ from tests.support.story import BEGIN, Story, a_choice_item, scored_event
 
 EXAMS = 10
 ITEMS = 20
-SILENT_S = 15.0
 LIBRARY_EVENTS_SHARE = 20
 """The library gets one in so many of the events: it would take minutes over all of them."""
 
@@ -168,56 +166,45 @@ class LibraryProjection(Projection[View]):
     name = "item_analysis"
     topics = (AttemptScored.type_.stored_name,)
     last: ClassVar[int]
-    reached: ClassVar[int]
     finished: ClassVar[threading.Event]
 
     def process_event(self, domain_event: Any, tracking: Tracking) -> None:
-        type(self).reached = tracking.notification_id
         self.view.apply(PositionedEvent(tracking.notification_id, domain_event.recorded), tracking)
         if tracking.notification_id == self.last:
             self.finished.set()
 
 
 def library_rate(workload: Workload) -> float:
-    """One event a transaction: the library's way of going exactly once.
+    """One event a transaction: the library's way of going exactly once. In a process of its own."""
+    workload.reset()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.projecting",
+            workload.conninfo,
+            str(workload.begin),
+            str(workload.end),
+        ],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    return float(done.stdout)
 
-    In a process of its own. Now and then its subscription falls silent, and then its runner does not end
-    either: such a try is given up and does not count.
-    """
-    words = [workload.conninfo, str(workload.begin), str(workload.end)]
-    for _ in range(5):
-        workload.reset()
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.projecting", *words],
-            cwd=CHECKOUT,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        if done.returncode == 0:
-            return float(done.stdout)
-    raise AssertionError("the library's runner did not come to an end")
 
-
-def run_library(workload: Workload) -> NoReturn:
-    """Prints the rate and ends the process, whatever its threads still wait for."""
+def run_library(workload: Workload) -> None:
+    """Prints the rate."""
     parts = conninfo_to_dict(workload.conninfo)
     events = max(1, (workload.end - workload.begin) // LIBRARY_EVENTS_SHARE)
     LibraryProjection.last = workload.begin + events
     LibraryProjection.finished = threading.Event()
-    LibraryProjection.reached = reached = workload.begin
     with psycopg.connect(workload.conninfo, autocommit=True) as admin:
-        admin.execute("CREATE SCHEMA IF NOT EXISTS library")
-        admin.execute("DROP TABLE IF EXISTS library.notification_tracking")
-        admin.execute(
-            "CREATE TABLE library.notification_tracking"
-            " (application_name text PRIMARY KEY, notification_id bigint)"
-        )
-        admin.execute(
-            "INSERT INTO library.notification_tracking VALUES (%s, %s), ('__migration__', 0)",
-            [BenchApplication.name, workload.begin],
-        )
+        # With its tracking: the runner begins at the first event of its topics.
+        admin.execute("DROP SCHEMA IF EXISTS library CASCADE")
+        admin.execute("CREATE SCHEMA library")
     env = {
         "BENCH_CONNINFO": workload.conninfo,
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
@@ -228,7 +215,6 @@ def run_library(workload: Workload) -> NoReturn:
         "POSTGRES_PASSWORD": str(parts.get("password", "")),
         "POSTGRES_SCHEMA": "library",
         "POSTGRES_SINGLE_ROW_TRACKING": "y",
-        "TRACKING_TABLE_NAME": "notification_tracking",
     }
     began = perf_counter()
     with ProjectionRunner(
@@ -236,13 +222,10 @@ def run_library(workload: Workload) -> NoReturn:
         projection_class=LibraryProjection,
         view_class=View,
         env=env,
-    ):
-        while not LibraryProjection.finished.wait(SILENT_S):
-            if LibraryProjection.reached == reached:
-                os._exit(1)
-            reached = LibraryProjection.reached
+    ) as runner:
+        while not LibraryProjection.finished.wait(0.5):
+            runner.run_forever(timeout=0)  # raises what the projection raised
         print(events / (perf_counter() - began), flush=True)
-        os._exit(0)
 
 
 class RawItem(msgspec.Struct):
