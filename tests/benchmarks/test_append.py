@@ -4,9 +4,18 @@
 """
 
 import os
+from functools import partial
 
 from tests.benchmarks.appending import best_threads, library_rate, our_rate, raw_rate
-from tests.benchmarks.harness import Report, bench_database, bench_server, named, paired, scaled
+from tests.benchmarks.harness import (
+    Report,
+    bench_database,
+    bench_server,
+    checkpoint,
+    named,
+    paired,
+    scaled,
+)
 from tests.benchmarks.sequencing import fill, sequencer_running
 
 IN_FLIGHT = 256
@@ -38,7 +47,8 @@ def _compare(report, server, *, fsync):
                 "raw, 256 for a pool of 16": lambda: raw_rate(theirs, scaled(8_000), IN_FLIGHT),
                 "raw, 16 for a pool of 16": lambda: raw_rate(theirs, scaled(8_000), 16),
                 f"library, {threads} threads": lambda: library_rate(theirs, scaled(2_000), threads),
-            }
+            },
+            before=partial(checkpoint, ours),
         )
     ours_256, ours_16, raw_256, raw_16, library = found.values()
     for name, mine, other in (
@@ -56,5 +66,8 @@ def _grow(report, server):
     for size in SIZES:
         with bench_database(server) as conninfo:
             fill(conninfo, scaled(size))
-            rates = paired({f"on {size:,}": lambda at=conninfo: our_rate(at, scaled(20_000), IN_FLIGHT)})
+            rates = paired(
+                {f"on {size:,}": lambda at=conninfo: our_rate(at, scaled(20_000), IN_FLIGHT)},
+                before=partial(checkpoint, conninfo),
+            )
         report.figure(f"appending to {size:,} events", rates[f"on {size:,}"], "events/s")

@@ -1,5 +1,6 @@
 """What the sequencer costs those who append, how fast it works off a backlog, how soon events are seen."""
 
+from functools import partial
 from time import perf_counter
 
 import psycopg
@@ -7,14 +8,23 @@ import psycopg
 from infra.postgres.roles import WRITER, role_conninfo
 from infra.sequencer.sequencer import sequence_all
 from tests.benchmarks.appending import our_rate
-from tests.benchmarks.harness import ROUNDS, Report, bench_database, bench_server, named, paired, scaled
+from tests.benchmarks.harness import (
+    ROUNDS,
+    Report,
+    bench_database,
+    bench_server,
+    checkpoint,
+    named,
+    paired,
+    scaled,
+)
 from tests.benchmarks.sequencing import fill, sequencer_running
 from tests.support.postgres import ROLE_SECRET, SharedServer
 from tests.support.sequencing import broken_promises, sequenced
 
 IN_FLIGHT = 256
-# As after some hours of work: log files to write over instead of new ones, and a backlog that fits in memory.
-SERVER = {"track_commit_timestamp": "on", "min_wal_size": "4GB", "shared_buffers": "1GB"}
+# As after some hours of work: a backlog that fits in memory.
+SERVER = {"track_commit_timestamp": "on", "shared_buffers": "1GB"}
 
 
 def test_sequence():
@@ -36,8 +46,6 @@ def append_kept(report: Report, conninfo: str, *, fsync: bool) -> None:
     count = scaled(100_000)
     fill(conninfo, count)
     sequenced(conninfo)
-    with psycopg.connect(conninfo, autocommit=True) as admin:
-        admin.execute("CHECKPOINT")
     p50s, p99s = list[float](), list[float]()
 
     def without() -> float:
@@ -54,7 +62,7 @@ def append_kept(report: Report, conninfo: str, *, fsync: bool) -> None:
         p99s.append(p99_ms)
         return rate
 
-    found = paired({"with": with_sequencer, "without": without})
+    found = paired({"with": with_sequencer, "without": without}, before=partial(checkpoint, conninfo))
     report.ratio(named("append_kept", fsync=fsync), found["with"], found["without"], aim=">= 0.85")
     report.figure(named("commit_to_visible_p50", fsync=fsync), p50s[1:], "ms")
     report.figure(named("commit_to_visible_p99", fsync=fsync), p99s[1:], "ms (aim < 15)")
@@ -83,6 +91,7 @@ def drain(report: Report, server: SharedServer) -> None:
     for _ in range(ROUNDS):
         with bench_database(server) as conninfo:
             fill(conninfo, count)
+            checkpoint(conninfo)
             started = perf_counter()
             last = sequence_all(role_conninfo(conninfo, WRITER, ROLE_SECRET))
             rates.append(count / (perf_counter() - started))
