@@ -71,6 +71,8 @@ architecture: setup ## import rules and house rules
 soak: setup ## hours of faults and planted bugs; MEGACITY_SOAK_SCALE=0.1 is a tenth; not part of `make test`
 	$(call tier,tests/soak)
 
+bench bench-%: export WITH_PEERS := 1
+
 bench: setup ## all benchmarks
 	$(call tier,tests/benchmarks)
 

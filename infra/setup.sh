@@ -108,9 +108,12 @@ fi
 
 # The stamp holds what .venv was made from, and where: scripts inside it name the folder by its absolute path.
 stamp=.venv/megacity-setup-stamp
+# WITH_PEERS=1 adds what the benchmarks run against; once they are there, they stay.
 extras=${EXTRAS:-samples}
+peers=${WITH_PEERS:-$(sed -n 's/^peers: //p' "$stamp" 2>/dev/null)}
 wanted="$PWD
 $extras ${PYTHON:-}
+peers: $peers
 $(cksum uv.lock pyproject.toml)"
 if [ -x .venv/bin/megacity ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] &&
     .venv/bin/python -c '' 2>/dev/null; then
@@ -127,6 +130,7 @@ options=""
 for extra in $extras; do
     options="$options --extra $extra"
 done
+[ -z "$peers" ] || options="$options --group peers"
 # --inexact: what somebody added with another EXTRAS stays.
 # shellcheck disable=SC2086 # the options are words
 "$uv" sync --frozen --inexact --python "$python" $options ||
