@@ -110,7 +110,7 @@ fi
 stamp=.venv/megacity-setup-stamp
 # WITH_PEERS=1 adds what the benchmarks run against; once they are there, they stay.
 extras=${EXTRAS:-samples}
-peers=${WITH_PEERS:-$(sed -n 's/^peers: //p' "$stamp" 2>/dev/null)}
+peers=${WITH_PEERS:-$(sed -n 's/^peers: //p' "$stamp" 2>/dev/null || true)}
 wanted="$PWD
 $extras ${PYTHON:-}
 peers: $peers
