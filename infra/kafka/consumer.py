@@ -9,7 +9,7 @@ reading and nothing else, and redelivery, replays and a broker that begins anew 
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -22,7 +22,7 @@ from infra.event_store.codec import EventCodec
 from infra.event_store.feed import EventFeed
 from infra.kafka.dead_letters import DeadLetter, DeadLetters
 from infra.kafka.delivery import Deliverer, Delivery, EventHandler, KeptPositionLost, Stopped, settle
-from infra.kafka.following import Following
+from infra.kafka.following import STOPS_WITHIN_S, following
 from infra.kafka.log_consumer import deliveries
 from infra.kafka.partition_lag import PartitionLag
 from infra.kafka.port import Consumer, Kafka, KafkaError, Message, NewTopic, TopicPartition
@@ -92,7 +92,7 @@ class TopicConsumer:
         self._deliverer = Deliverer(
             handler, dead_letters, self._stopping, metrics=metrics, while_waiting=self._measure
         )
-        self._following = Following(f"consumer-{handler.name}", self._follow, self._stopping)
+        self._thread = following(handler.name, self._follow, self._stopping)
         self._partition_counts: Mapping[str, int] = {}
         # What is believed to be kept for each partition that is ours; read when its first message comes.
         self._kept: dict[TopicPartition, int] = {}
@@ -103,19 +103,19 @@ class TopicConsumer:
         self._consumer: Consumer | None = None
 
     def start(self) -> None:
-        self._following.start()
+        self._thread.start()
 
     def stop(self) -> bool:
-        return self._following.stop()
+        return self._thread.stop(STOPS_WITHIN_S)
 
-    def _follow(self, progressed: Callable[[], None]) -> None:
+    def _follow(self) -> None:
         self._partition_counts = self._ensured_topics()
         for known in (self._kept, self._uncommitted, self._behind_since):
             known.clear()
         self._nobodys_since = None
         try:
             with self._kafka.consumer(self._group) as self._consumer:
-                self._follow_group(self._consumer, progressed)
+                self._follow_group(self._consumer)
         finally:
             self._consumer = None
             self._lag.forget_all()
@@ -129,7 +129,7 @@ class TopicConsumer:
         with self._kafka.admin() as admin:
             return admin.ensure_topics(topics)
 
-    def _follow_group(self, consumer: Consumer, progressed: Callable[[], None]) -> None:
+    def _follow_group(self, consumer: Consumer) -> None:
         consumer.subscribe(list(self._categories), on_assigned=self._assigned, on_revoked=self._revoked)
         committed_at = time.monotonic()
         while not self._stopping.is_set():
@@ -140,7 +140,7 @@ class TopicConsumer:
                 # taken away from now on is not: the position kept in the database keeps us apart.
                 if partition in mine and not self._stopping.is_set():
                     self._take(partition, list(group))
-                    progressed()
+                    self._thread.progressed()
             settle(self._handler)
             if time.monotonic() - committed_at > COMMIT_EVERY_S:
                 self._measure()

@@ -1,7 +1,6 @@
 """A consumer without a broker: the same handlers, fed by the log itself."""
 
 import threading
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -10,7 +9,7 @@ from domain.events import PositionedEvent
 from infra.event_store.feed import EventFeed, FeedPage, UnreadableEvent
 from infra.kafka.dead_letters import DeadLetter, DeadLetters
 from infra.kafka.delivery import LOG, Deliverer, Delivery, EventHandler, KeptPositionLost, settle
-from infra.kafka.following import Following
+from infra.kafka.following import STOPS_WITHIN_S, following
 from infra.kafka.port import TopicPartition
 from infra.observability.consumer_metrics import ConsumerMetrics
 
@@ -47,15 +46,15 @@ class LogConsumer:
         self._measured_at = 0.0
         self._stopping = threading.Event()
         self._deliverer = Deliverer(handler, dead_letters, self._stopping, metrics=metrics)
-        self._following = Following(f"consumer-{handler.name}", self._follow, self._stopping)
+        self._thread = following(handler.name, self._follow, self._stopping)
 
     def start(self) -> None:
-        self._following.start()
+        self._thread.start()
 
     def stop(self) -> bool:
-        return self._following.stop()
+        return self._thread.stop(STOPS_WITHIN_S)
 
-    def _follow(self, progressed: Callable[[], None]) -> None:
+    def _follow(self) -> None:
         after = self._kept()
         while not self._stopping.is_set():
             page = self._deliverer.waiting_out_outages(
@@ -69,7 +68,7 @@ class LogConsumer:
                     after = self._kept()
                     continue
                 after = page.up_to
-                progressed()
+                self._thread.progressed()
             # Also while there is always more: the checkpoint and the lag must not wait for a pause.
             settle(self._handler)
             self._measure(after)

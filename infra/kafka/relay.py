@@ -5,6 +5,7 @@ consumers pass over, and the one that was replaced cannot move the cursor. The c
 has acknowledged; after any error the relay begins anew from it, and looks first what the broker holds.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,13 +16,13 @@ import structlog
 
 from infra.event_store.stored_log import PositionMissing, StoredLog, open_stored_log
 from infra.kafka.port import Kafka, KafkaError
-from infra.kafka.publishing import Layout, Pace, Publisher, Stopped
+from infra.kafka.publishing import Layout, Pace, Publisher
 from infra.kafka.relay_state import LeadershipLost, RelayState, open_relay_state
 from infra.kafka.relayed import recorded_at
 from infra.observability.database_errors import told
 from infra.observability.relay_metrics import RelayMetrics
+from infra.persistent_thread import PersistentThread
 
-FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 STANDBY_INTERVAL_S: Final = 1.0
 
@@ -63,7 +64,13 @@ class Relay:
         self._poll_interval_s = poll_interval_s
         self._clock = clock
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = PersistentThread(
+            f"relay-{self.name}",
+            self._relay,
+            self._stopping,
+            self._begins_anew,
+            longest_pause_s=LONGEST_PAUSE_S,
+        )
         self._position = 0
 
     @property
@@ -77,10 +84,6 @@ class Relay:
 
     def start(self) -> None:
         """Raises `RuntimeError` where it is running already."""
-        if self._thread is not None:
-            raise RuntimeError(f"the relay {self.name} is running already")
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name=f"relay-{self.name}", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 15.0) -> bool:
@@ -88,40 +91,28 @@ class Relay:
 
         What is not acknowledged then is sent again by the next relay.
         """
-        self._stopping.set()
-        thread = self._thread
-        if thread is None:
-            return True
-        thread.join(timeout_s)
-        if thread.is_alive():
-            return False
-        self._thread = None
-        return True
+        return self._thread.stop(timeout_s)
 
-    def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while not self._stopping.is_set():
-            before = self._position
-            try:
-                self._relay()
-            except Stopped:
-                break
-            except (KafkaError, psycopg.Error, LeadershipLost, PositionMissing) as error:
-                log.warning("relay begins anew", relay=self.name, error=told(error), retry_in_s=pause_s)
-                self._metrics.errors.inc()
-            except Exception:
-                # Whatever it is, the thread must live to try again.
-                log.exception("relay begins anew", relay=self.name, retry_in_s=pause_s)
-                self._metrics.errors.inc()
-            finally:
-                self._metrics.leading.set(0)
-            # Progress since the last fault means that this one is new: begin with short pauses again.
-            pause_s = FIRST_PAUSE_S if self._position > before else pause_s
-            self._stopping.wait(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+    def _begins_anew(self, error: Exception, pause_s: float) -> None:
+        expected = isinstance(error, KafkaError | psycopg.Error | LeadershipLost | PositionMissing)
+        log.log(
+            logging.WARNING if expected else logging.ERROR,
+            "relay begins anew",
+            relay=self.name,
+            error=told(error),
+            retry_in_s=pause_s,
+            exc_info=None if expected else error,
+        )
+        self._metrics.errors.inc()
 
     def _relay(self) -> None:
         """One try: returns when it is to stop."""
+        try:
+            self._lead_and_follow()
+        finally:
+            self._metrics.leading.set(0)
+
+    def _lead_and_follow(self) -> None:
         with (
             open_relay_state(self._conninfo, self.name) as state,
             open_stored_log(self._conninfo) as stored,
@@ -166,6 +157,8 @@ class Relay:
             self._reached(publisher.position, stored)
 
     def _reached(self, position: int, stored: StoredLog) -> None:
+        if position > self._position:
+            self._thread.progressed()
         self._position = position
         lag = stored.head() - position
         self._metrics.position.set(position)

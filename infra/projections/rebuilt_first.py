@@ -7,7 +7,6 @@ way applies events and nothing else, and would stand still for ever before rows 
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
 from typing import Final, Protocol
 
 import psycopg
@@ -15,11 +14,11 @@ import structlog
 
 from infra.event_store.feed import EventFeed
 from infra.observability.database_errors import told
+from infra.persistent_thread import PersistentThread
 from infra.projections.checkpoints import Connection, ensure_checkpoint, read_checkpoint
 from infra.projections.rebuild import rebuild
 from projections.projection import Projection
 
-FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 PAUSED_LOOK_S: Final = 0.5
 
@@ -58,59 +57,44 @@ class RebuiltFirst:
         self._follows = False
         self._stopping = threading.Event()
         self._connection: Connection | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = PersistentThread(
+            f"rows-of-{projection.name}",
+            self._run,
+            self._stopping,
+            self._not_looked_at,
+            interrupt=self._cancel,
+            grace_s=0.2,
+            longest_pause_s=LONGEST_PAUSE_S,
+        )
 
     def start(self) -> None:
         """Raises `RuntimeError` where it is running already."""
-        if self._thread is not None:
-            raise RuntimeError(f"{self._projection.name} is followed already")
-        self._stopping.clear()
-        self._thread = threading.Thread(
-            target=self._run, name=f"rows-of-{self._projection.name}", daemon=True
-        )
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> bool:
         """Ends the rebuild, which goes on another time, or the follower; False if not in time."""
-        self._stopping.set()
-        if self._thread is None:
-            return True
-        gives_up_at = monotonic() + timeout_s
-        self._thread.join(0.2)
-        while self._thread.is_alive():
-            if monotonic() > gives_up_at:
-                return False
-            if (connection := self._connection) is not None:
-                with suppress(psycopg.Error):
-                    connection.cancel_safe(timeout=1.0)
-            self._thread.join(0.2)
-        self._thread = None
+        if not self._thread.stop(timeout_s):
+            return False
         if self._follows:
             self._follows = False
             return self._follower.stop()
         return True
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while not self._stopping.is_set():
-            try:
-                self._settle()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live to try again
-                if self._stopping.is_set():
-                    return
-                log.warning(
-                    "rows not looked at",
-                    projection=self._projection.name,
-                    error=told(error),
-                    retry_in_s=pause_s,
-                )
-                self._stopping.wait(pause_s)
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-            else:
-                break
+        self._settle()
         if not self._stopping.is_set():
             self._follows = True
             self._follower.start()
+
+    def _cancel(self) -> None:
+        if (connection := self._connection) is not None:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=1.0)
+
+    def _not_looked_at(self, error: Exception, pause_s: float) -> None:
+        log.warning(
+            "rows not looked at", projection=self._projection.name, error=told(error), retry_in_s=pause_s
+        )
 
     def _settle(self) -> None:
         """Returns when the rows are of this version, or of a newer one: there the follower waits."""

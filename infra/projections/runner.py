@@ -9,7 +9,6 @@ while the database is away, or refuses, everything is tried again, ever more slo
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from time import monotonic
 from typing import Final
 
 import psycopg
@@ -18,6 +17,7 @@ import structlog
 from domain.events import FutureSchemaVersion
 from infra.event_store.feed import EventFeed, FeedPage, UnreadableEvent
 from infra.observability.metrics import ProjectionMetrics
+from infra.persistent_thread import PersistentThread
 from infra.projections.batches import Batches, PausedByOperator
 from infra.projections.checkpoints import (
     Checkpoint,
@@ -33,8 +33,6 @@ from infra.projections.rebuild import rebuild
 from infra.projections.runs import Run, took_the_connection_along
 from projections.projection import Projection
 
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 2.0
 # Somebody else was in the way, or is the next time: nothing to tell anybody about.
 _PASSING: Final = (psycopg.errors.TransactionRollback, psycopg.errors.LockNotAvailable)
 
@@ -87,7 +85,14 @@ class ProjectionRunner:
         self._careful = False
         self._crashed = False
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = PersistentThread(
+            f"projection-{self.name}",
+            self._run,
+            self._stopping,
+            self._halted,
+            interrupt=self._cancel,
+            grace_s=poll_interval_s + 1.0,
+        )
         self._connection: Connection | None = None
         self._position = 0
 
@@ -102,10 +107,6 @@ class ProjectionRunner:
 
     def start(self) -> None:
         """Raises `RuntimeError` where it is running already."""
-        if self._thread is not None:
-            raise RuntimeError(f"the runner of {self.name} is running already")
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name=f"projection-{self.name}", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> bool:
@@ -113,44 +114,25 @@ class ProjectionRunner:
 
         What waits for somebody else's lock is cancelled: its transaction rolls back, nothing is lost.
         """
-        self._stopping.set()
-        thread = self._thread
-        if thread is None:
-            return True
-        gives_up_at = monotonic() + timeout_s
-        thread.join(min(timeout_s, self._poll_interval_s + 1.0))
-        while thread.is_alive():
-            if monotonic() > gives_up_at:
-                return False
-            if (connection := self._connection) is not None:
-                with suppress(psycopg.Error):
-                    connection.cancel_safe(timeout=1.0)
-            thread.join(0.2)
-        self._thread = None
-        return True
+        return self._thread.stop(timeout_s)
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while not self._stopping.is_set():
-            before = self._position
+        with self._connect() as connection:
+            self._connection = connection
             try:
-                with self._connect() as connection:
-                    self._connection = connection
-                    self._follow(connection)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live to try again
-                if self._stopping.is_set():
-                    break
-                if self._metrics is not None:
-                    self._metrics.failures.labels(self.name).inc()
-                log.warning(
-                    "projection halted", projection=self.name, error=sentence(error), retry_in_s=pause_s
-                )
+                self._follow(connection)
             finally:
                 self._connection = None
-            # Progress since the last fault means that this one is new: begin with short pauses again.
-            pause_s = FIRST_PAUSE_S if self._position > before else pause_s
-            self._stopping.wait(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def _cancel(self) -> None:
+        if (connection := self._connection) is not None:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=1.0)
+
+    def _halted(self, error: Exception, pause_s: float) -> None:
+        if self._metrics is not None:
+            self._metrics.failures.labels(self.name).inc()
+        log.warning("projection halted", projection=self.name, error=sentence(error), retry_in_s=pause_s)
 
     def _follow(self, connection: Connection) -> None:
         run = self._begin_run(connection)
@@ -165,6 +147,7 @@ class ProjectionRunner:
                     continue
                 with self._around(self.name, page):
                     position = self._take(connection, position, page, run)
+                self._thread.progressed()
                 if not pages.is_full(page):
                     # The end of the log is near: a few events at once cost what one costs.
                     self._stopping.wait(self._gather_s)

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from infra.observability.database_errors import told
 from infra.observability.sequencer_metrics import SequencerMetrics
+from infra.persistent_thread import PersistentThread
 from infra.postgres.roles import with_options
 from infra.sequencer.leadership import Connection, Leadership
 from infra.sequencer.pace import Pace
@@ -22,8 +23,6 @@ BATCH_LIMIT: Final = 50_000
 """Events in one batch at most: it bounds what one statement holds, how long it takes, and how long readers
 wait for the first events of a backlog. Larger ones are no faster."""
 
-FIRST_PAUSE_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 2.0
 
 # A plan must not depend on what the statistics happen to say: each step reads a few rows by an index,
 # whatever the size of the log. The other limits end a session whose process is stopped or unreachable.
@@ -84,7 +83,9 @@ class Sequencer:
         self._metrics = metrics
         self._leads = False
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = PersistentThread(
+            "sequencer", self._run, self._stopping, self._interrupted, interrupt=self._cancel
+        )
         self._connection: Connection | None = None
 
     @property
@@ -93,51 +94,30 @@ class Sequencer:
 
     def start(self) -> None:
         """Raises `RuntimeError` where it is running already."""
-        if self._thread is not None:
-            raise RuntimeError("the sequencer is running already")
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> bool:
         """Ends after the batch at hand; False where it did not end in time."""
-        self._stopping.set()
-        thread = self._thread
-        if thread is None:
-            return True
-        gives_up_at = monotonic() + timeout_s
-        thread.join(min(timeout_s, 2.0))
-        while thread.is_alive():
-            if monotonic() > gives_up_at:
-                return False
-            if (connection := self._connection) is not None:
-                with suppress(psycopg.Error):
-                    connection.cancel_safe(timeout=1.0)
-            thread.join(0.2)
-        self._thread = None
-        return True
+        return self._thread.stop(timeout_s)
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        while not self._stopping.is_set():
-            began = monotonic()
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            self._connection = connection
             try:
-                with psycopg.connect(self._conninfo, autocommit=True) as connection:
-                    self._connection = connection
-                    self._serve(connection)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live to try again
-                if self._stopping.is_set():
-                    break
-                if self._metrics is not None:
-                    self._metrics.failures.inc()
-                log.warning("sequencing interrupted", error=told(error), retry_in_s=pause_s)
+                self._serve(connection)
             finally:
                 self._connection = None
                 self._lead(leads=False)
-            # What had gone well for a while meets a new fault: begin with short pauses again.
-            pause_s = FIRST_PAUSE_S if monotonic() - began > LONGEST_PAUSE_S else pause_s
-            self._stopping.wait(pause_s)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def _cancel(self) -> None:
+        if (connection := self._connection) is not None:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=1.0)
+
+    def _interrupted(self, error: Exception, pause_s: float) -> None:
+        if self._metrics is not None:
+            self._metrics.failures.inc()
+        log.warning("sequencing interrupted", error=told(error), retry_in_s=pause_s)
 
     def _serve(self, connection: Connection) -> None:
         leadership = Leadership(self._lease_s)
@@ -157,6 +137,7 @@ class Sequencer:
             started = perf_counter()
             batch = step(connection, self._batch_limit, self.SEQUENCE)
             if batch is not None:
+                self._thread.progressed()
                 self._count(batch, perf_counter() - started)
                 if batch.events >= self._batch_limit:
                     continue
