@@ -56,16 +56,8 @@ def impurities(source: str) -> Iterator[str]:
         match node:
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in FORBIDDEN_CALLS:
                 yield f"line {node.lineno}: {name}()"
-            case ast.Call(func=ast.Attribute(attr="PCG64"), args=[]):
-                yield f"line {node.lineno}: PCG64 without a seed"
             case ast.Attribute(attr="environ"):
                 yield f"line {node.lineno}: .environ"
-            case ast.Attribute(
-                attr=made, value=ast.Attribute(attr="random", value=ast.Name(id="np" | "numpy"))
-            ):
-                # A generator that is handed in is named by its type; one that is made needs a seed.
-                if made not in {"Generator", "PCG64"}:
-                    yield f"line {node.lineno}: np.random.{made}"
             case ast.Import(names=names):
                 for each in names:
                     if each.name.split(".")[0] in FORBIDDEN_MODULES:
@@ -73,7 +65,19 @@ def impurities(source: str) -> Iterator[str]:
             case ast.ImportFrom(module=str(module)) if module.split(".")[0] in FORBIDDEN_MODULES:
                 yield f"line {node.lineno}: from {module} import"
             case _:
-                pass
+                yield from _chance(node)
+
+
+def _chance(node: ast.AST) -> Iterator[str]:
+    """What numpy draws from nowhere. A generator that is handed in is named by its type; others need a seed."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="PCG64"), args=[]):
+            yield f"line {node.lineno}: PCG64 without a seed"
+        case ast.Attribute(attr=made, value=ast.Attribute(attr="random", value=ast.Name(id="np" | "numpy"))):
+            if made not in {"Generator", "PCG64"}:
+                yield f"line {node.lineno}: np.random.{made}"
+        case _:
+            pass
 
 
 def modules(*packages: str) -> list[Path]:
