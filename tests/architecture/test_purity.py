@@ -69,7 +69,7 @@ def impurities(source: str) -> Iterator[str]:
 
 
 def _chance(node: ast.AST) -> Iterator[str]:
-    """What numpy draws from nowhere. A generator that is handed in is named by its type; others need a seed."""
+    """What numpy draws from nowhere; a generator that is handed in is named by its type alone."""
     match node:
         case ast.Call(func=ast.Attribute(attr="PCG64"), args=[]):
             yield f"line {node.lineno}: PCG64 without a seed"
