@@ -28,6 +28,7 @@ COMMANDS = {
     "log": "Read the event log.",
     "replay": "Show the history of one stream, event by event.",
     "sample": "Play sample exams and recorded responses through the API.",
+    "cat": "Adaptive testing on CSV files: simulate, score, calibrate, compare.",
     "doctor": "Say what works here, what is missing, and how to get it.",
 }
 
