@@ -2,8 +2,9 @@
 
 psycopg connects and waits, and its cursors would do the rest; but for one row they spend more time than the
 server does: they parse the statement, and ask each parameter for its type. Here these come in the server's
-own binary form. To keep the socket registered with the event loop would save a little more, and lost answers:
-libpq closes its socket within any call, and the loop went on listening to a number that was somebody else's.
+own binary form. To keep the socket registered with the event loop would save a little more. A try at that
+seemed to lose answers after a server was killed, which was not explained: libpq closes its socket within any
+call, and the number may be somebody else's a moment later. psycopg looks at least every tenth of a second.
 """
 
 import asyncio
