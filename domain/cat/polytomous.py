@@ -1,5 +1,6 @@
 """Items with more than two ordered or unordered categories: graded, partial credit, rating scale, nominal."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Self
 
@@ -89,14 +90,14 @@ class DividedModel(CategoryModel):
     """Models with P_k proportional to exp(s_k θ + t_k): slopes s, intercepts t, -inf for padding."""
 
     @property
+    @abstractmethod
     def category_slopes(self) -> Floats:
         """(m, K): s, 0 in the padding."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def category_intercepts(self) -> Floats:
         """(m, K): t, -inf in the padding."""
-        raise NotImplementedError
 
     @property
     def categories(self) -> Ints:

@@ -142,7 +142,6 @@ def test_the_final_estimate_is_the_eap_of_what_was_answered():
 
 
 def test_the_package_mirt_takes_the_same_paths_on_its_own_grid():
-    pytest.importorskip("mirt")
     from mirt.cat import CATEngine
     from mirt.scoring._common import build_quadrature
 

@@ -129,7 +129,6 @@ def test_quality_as_json_agrees_with_the_files():
 @pytest.mark.parametrize(("name", "begins"), [("p.svg", b"<?xml"), ("p.png", b"\x89PNG"), ("p.pdf", b"%PDF")])
 @pytest.mark.usefixtures("bank")
 def test_a_picture_is_drawn_in_the_format_of_its_name(name, begins, folder):
-    pytest.importorskip("matplotlib")
     run("simulate", "--bank", "bank.csv", "--examinees", "20", "--plot", name)
 
     assert Path(name).read_bytes().startswith(begins)
@@ -138,7 +137,6 @@ def test_a_picture_is_drawn_in_the_format_of_its_name(name, begins, folder):
 
 @pytest.mark.usefixtures("bank", "answers")
 def test_scores_and_forms_have_pictures_too():
-    pytest.importorskip("matplotlib")
     run("score", "--bank", "bank.csv", "--responses", "responses.csv", "--out", "s.csv", "--plot", "s.png")
     run("assemble", "--bank", "bank.csv", "--length", "5", "--out", "f.csv", "--plot", "f.png")
 
