@@ -195,6 +195,7 @@ class ApiServices:
 
 
 def async_pool(conninfo: str, max_size: int) -> Pool:
+    """Not opened yet. Whoever waits for a connection is told after five seconds that there is none."""
     return CheckedPool(
         conninfo,
         min_size=1,
