@@ -1,17 +1,23 @@
 """Author an exam: draft it, publish it, close it, release its results."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from commands.context import CommandContext
 from commands.kinds import EXAM, ITEM
+from commands.pools import pool_of
+from commands.ports import VersionConflict
 from commands.streams import Outcome
 from commands.write_side import WriteSide
+from domain.cat.errors import CatError
+from domain.cat.live.engine import LiveTest
 from domain.events import Event
 from domain.exams import exam
+from domain.exams.adaptive import Pool, faults_in_pool
 from domain.exams.events import Blueprint, FormItem
-from domain.exams.exam import Exam, ExamNotFound, UnusableBlueprint
+from domain.exams.exam import Draft, Exam, ExamNotFound, UnusableBlueprint
 from domain.identifiers import StreamId, stream_id
 from domain.items.item import Written
 
@@ -68,10 +74,25 @@ async def redraft_exam(write: WriteSide, context: CommandContext, command: Redra
 async def publish_exam(
     write: WriteSide, context: CommandContext, exam_id: StreamId, expected_version: int | None = None
 ) -> Outcome[Exam]:
-    """Raises `ExamNotFound`, `ExamIsClosed`, `ExamWindowOver`, `StaleVersion`."""
-    return await _on_exam(
-        write, context, exam_id, lambda state: exam.publish(state, write.clock()), expected_version
-    )
+    """Raises `ExamNotFound`, `ExamIsClosed`, `ExamWindowOver`, `StaleVersion`.
+
+    Of an adaptive exam the parameters of its items are pinned as they are now; raises `UnusableBlueprint`
+    where its rules cannot be met with them.
+    """
+    loaded = await write.streams.read(EXAM, exam_id)
+    context.require_staff_of(loaded.owner.org_id, ExamNotFound)
+    drafted = loaded.state.blueprint if isinstance(loaded.state, Draft) else None
+    pool = None if drafted is None or drafted.adaptive is None else await pool_of(write, drafted)
+    if drafted is not None and pool is not None:
+        await _try_out(drafted, pool)
+
+    def decide(state: Exam) -> Sequence[Event]:
+        if isinstance(state, Draft) and state.blueprint != drafted:
+            # The pool is that of another draft.
+            raise VersionConflict(stream_id=exam_id)
+        return exam.publish(state, write.clock(), pool)
+
+    return await _on_exam(write, context, exam_id, decide, expected_version)
 
 
 async def close_exam(write: WriteSide, context: CommandContext, exam_id: StreamId) -> Outcome[Exam]:
@@ -83,6 +104,17 @@ async def close_exam(write: WriteSide, context: CommandContext, exam_id: StreamI
 async def release_results(write: WriteSide, context: CommandContext, exam_id: StreamId) -> Outcome[Exam]:
     """Raises `ExamNotFound`, `ExamNotPublished`."""
     return await _on_exam(write, context, exam_id, exam.release_results)
+
+
+async def _try_out(blueprint: Blueprint, pool: Pool) -> None:
+    """Raises `UnusableBlueprint` where no test can be made by the rules."""
+    assert blueprint.adaptive is not None
+    exam.refuse(faults_in_pool(blueprint.adaptive, pool))
+    try:
+        await asyncio.to_thread(LiveTest, blueprint.adaptive, pool, blueprint.items)
+    except CatError as error:
+        fault = {"pointer": "/adaptive/constraints", "code": error.code, "detail": error.detail()}
+        raise UnusableBlueprint(errors=[fault]) from error
 
 
 async def _on_exam(

@@ -1,10 +1,12 @@
 """Published forms with their pinned items. Neither ever changes, so each is read once."""
 
+import asyncio
 from collections import OrderedDict
 from datetime import datetime
 
 from commands.kinds import EXAM, ITEM
 from commands.streams import Streams
+from domain.cat.live.engine import LiveTest
 from domain.exams.events import Blueprint
 from domain.exams.exam import Closed, Draft, ExamNotFound, ExamNotPublished, Nothing, Published
 from domain.exams.form import Form, PinnedItem
@@ -72,4 +74,12 @@ class Forms:
                 case Written():
                     content = item.content(on_form.item_version)
             pinned.append(PinnedItem(on_form.item_id, on_form.item_version, content))
-        return Form(pinned)
+        return Form(pinned, await _test_of(blueprint))
+
+
+async def _test_of(blueprint: Blueprint) -> LiveTest | None:
+    if blueprint.adaptive is None:
+        return None
+    assert blueprint.pool is not None, "an adaptive exam is published with its pool"
+    # Tables for a large pool take a moment, in which others are answered.
+    return await asyncio.to_thread(LiveTest, blueprint.adaptive, blueprint.pool, blueprint.items)

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from commands.context import CommandContext
+from commands.news import News
 from commands.ports import Clock, EventLog, NewEvent, NewId, StreamAppend, VersionConflict
 from domain.errors import DomainError, StaleVersion
 from domain.events import Event, EventMetadata, RecordedEvent
@@ -87,7 +88,7 @@ class Snapshots(Protocol):
 
 
 class Streams:
-    """The write side's way to the event log."""
+    """The write side's way to the event log. `news` tells of what it has appended itself."""
 
     def __init__(  # noqa: PLR0913 - the ports and two limits
         self,
@@ -106,6 +107,7 @@ class Streams:
         self._new_id = new_id
         self._cache: OrderedDict[StreamId, Loaded[object]] = OrderedDict()
         self._cache_size = cache_size
+        self.news = News()
         self._turns: WeakValueDictionary[StreamId, asyncio.Lock] = WeakValueDictionary()
 
     async def read(self, kind: StreamKind[S], stream_id: StreamId) -> Loaded[S]:
@@ -296,6 +298,7 @@ class Streams:
         after = Loaded(state, before.version + len(events), owner)
         self._keep(stream_id, after)
         self._snapshot(kind, stream_id, before, after)
+        self.news.tell(stream_id)
         return Outcome(stream_id, after.state, after.version, owner, events)
 
     def _cached(self, kind: StreamKind[S], stream_id: StreamId) -> Loaded[S] | None:

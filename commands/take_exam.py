@@ -1,14 +1,17 @@
 """Take an exam: start an attempt, answer its items, hand it in."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
 
 from commands.context import CommandContext
 from commands.kinds import ATTEMPT, EXAM, USER
+from commands.openings import ATTEMPT_SCOPE, Opening, attempt_key, opening_of
 from commands.streams import Loaded, Outcome, Owner
 from commands.write_side import WriteSide
 from domain.attempts import attempt
+from domain.attempts.adaptive import AdaptiveTest
 from domain.attempts.attempt import (
     Attempt,
     AttemptNotFound,
@@ -21,6 +24,7 @@ from domain.attempts.attempt import (
 )
 from domain.attempts.events import AttemptStarted, SubmittedBy
 from domain.errors import Denied
+from domain.events import Event
 from domain.exams.events import Blueprint
 from domain.exams.exam import (
     Closed,
@@ -35,8 +39,6 @@ from domain.exams.exam import (
 from domain.identifiers import StreamId, stream_id
 from domain.items.responses import Response
 from domain.users.account import Registered, UserNotFound
-
-ATTEMPT_SCOPE = "attempt"
 
 
 class OnlyForOneself(Denied):
@@ -82,6 +84,8 @@ async def start_attempt(write: WriteSide, context: CommandContext, command: Star
         elif isinstance(running.state, NotStarted):
             started_at = write.clock()
             open_for_attempts(exam.state, started_at)
+            form = await write.forms.published(command.exam_id)
+            opening = None if form.test is None else await opening_of(write, blueprint, command.examinee_id)
             started = AttemptStarted(
                 exam_id=command.exam_id,
                 examinee_id=command.examinee_id,
@@ -90,7 +94,7 @@ async def start_attempt(write: WriteSide, context: CommandContext, command: Star
                 deadline=deadline(blueprint, started_at),
                 grace_s=write.grace_s,
             )
-            outcome = await _start(write, context, exam.owner, attempt_id, started)
+            outcome = await _start(write, context, exam.owner, attempt_id, started, form.test, opening)
             if isinstance(outcome.state, InProgress):
                 return outcome
     open_for_attempts(exam.state, write.clock())
@@ -124,15 +128,25 @@ async def _offered(
     return blueprint
 
 
-async def _start(
-    write: WriteSide, context: CommandContext, owner: Owner, attempt_id: StreamId, started: AttemptStarted
+async def _start(  # noqa: PLR0913, PLR0917 - one attempt, whole
+    write: WriteSide,
+    context: CommandContext,
+    owner: Owner,
+    attempt_id: StreamId,
+    started: AttemptStarted,
+    test: AdaptiveTest | None,
+    opening: Opening | None,
 ) -> Outcome[Attempt]:
+    def decide(state: Attempt) -> Sequence[Event]:
+        if not isinstance(state, NotStarted):
+            # Somebody who started it a moment before us started it for us too.
+            return []
+        if test is None or opening is None:
+            return attempt.start(state, started)
+        return attempt.start_adaptive(state, started, test, opening.prior, opening.seed)
+
     return await write.streams.execute(
-        context.within(owner.zone_id, owner.org_id),
-        ATTEMPT,
-        attempt_id,
-        # Somebody who started it a moment before us started it for us too.
-        lambda state: attempt.start(state, started) if isinstance(state, NotStarted) else [],
+        context.within(owner.zone_id, owner.org_id), ATTEMPT, attempt_id, decide
     )
 
 
@@ -174,7 +188,7 @@ async def submit_exam(write: WriteSide, context: CommandContext, exam_id: Stream
     latest: Loaded[Attempt] | None = None
     latest_id: StreamId = ""
     for ordinal in range(1, loaded.state.blueprint.attempts_allowed + 1):
-        holder = await write.claims.holder(ATTEMPT_SCOPE, _key(exam_id, context.subject_id, ordinal))
+        holder = await write.claims.holder(ATTEMPT_SCOPE, attempt_key(exam_id, context.subject_id, ordinal))
         found = None if holder is None else await write.streams.peek(ATTEMPT, holder)
         if holder is None or found is None or isinstance(found.state, NotStarted):
             break
@@ -220,12 +234,8 @@ def _facts(known: Loaded[Attempt]) -> InProgress:
             assert_never(known.state)
 
 
-def _key(exam_id: StreamId, examinee_id: StreamId, ordinal: int) -> str:
-    return f"{exam_id}|{examinee_id}|{ordinal}"
-
-
 async def _claimed(write: WriteSide, command: StartAttempt, ordinal: int) -> StreamId:
-    key = _key(command.exam_id, command.examinee_id, ordinal)
+    key = attempt_key(command.exam_id, command.examinee_id, ordinal)
     wanted = stream_id("attempt", write.new_id())
     [attempt_id] = await write.claims.claim(ATTEMPT_SCOPE, [key], [wanted])
     return attempt_id

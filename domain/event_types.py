@@ -1,9 +1,11 @@
 """Every event type there is. What is not listed here can be neither written nor read."""
 
 from domain.attempts.events import (
+    AbilityUpdated,
     AttemptScored,
     AttemptStarted,
     AttemptSubmitted,
+    ItemPresented,
     ResponseChanged,
     ResponseGiven,
 )
@@ -22,6 +24,7 @@ from domain.system.events import (
 from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
+    AbilityUpdated,
     AttemptScored,
     AttemptStarted,
     AttemptSubmitted,
@@ -30,6 +33,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ExamPublished,
     ItemBankCreated,
     ItemCreated,
+    ItemPresented,
     ItemRevised,
     OrganizationFounded,
     PoisonEventRetried,

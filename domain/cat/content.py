@@ -57,6 +57,13 @@ class ContentBalanced:
         return cls(rule, np.array([number[name] for name in content], dtype=np.int64), sizes / sizes.sum())
 
     def __call__(self, bank: Items, standing: Standing, rng: np.random.Generator) -> Choice:
+        return self.rule(bank, self.narrowed(standing)[1], rng)
+
+    def narrowed(self, standing: Standing) -> tuple[int, Standing]:
+        """The number of the area that is due, and the same standing with its items alone left.
+
+        Raises: TooFewItems where no area has items left.
+        """
         given = np.bincount(self.area[standing.given], minlength=self.shares.size)
         behind = self.shares - given / max(standing.given.size, 1)
         behind[np.bincount(self.area[standing.left], minlength=self.shares.size) == 0] = -np.inf
@@ -70,4 +77,4 @@ class ContentBalanced:
             standing.given,
             standing.left & (self.area == furthest),
         )
-        return self.rule(bank, of_area, rng)
+        return furthest, of_area

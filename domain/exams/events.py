@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from domain.events import Event, Retention, event_type
+from domain.exams.adaptive import AdaptiveRules, Pool
 from domain.identifiers import StreamId
 from domain.languages import LocalizedText
 
@@ -27,6 +28,8 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     """All that an exam's author decides.
 
     `time_limit_s` is None where there is no limit; the window is half open, [opens_at, closes_at).
+    With `adaptive` the items are the pool that each examinee's own test is chosen from; what the choice rests
+    on is pinned in `pool` when the exam is published.
     """
 
     title: LocalizedText
@@ -38,6 +41,8 @@ class Blueprint(msgspec.Struct, frozen=True, kw_only=True):
     attempts_allowed: int = 1
     release: ReleaseRule = "at_once"
     audience: Audience = "organization"
+    adaptive: AdaptiveRules | None = None
+    pool: Pool | None = None
 
 
 @event_type("exam.drafted", retention=Retention.STATE)

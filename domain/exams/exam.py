@@ -1,6 +1,6 @@
 """An exam: draft, then published, then closed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TypeAlias, assert_never
 
@@ -8,9 +8,11 @@ import msgspec
 
 from domain.errors import IllegalState, Malformed, NotFound
 from domain.events import Event
+from domain.exams.adaptive import MAX_POOL, Fault, Pool, faults_in_pool, faults_in_rules
 from domain.exams.events import Blueprint, ExamClosed, ExamDrafted, ExamPublished, ResultsReleased
 
 MAX_ITEMS = 500
+"""On a form that everybody gets. The pool of an adaptive exam may be larger: `MAX_POOL`."""
 MAX_ATTEMPTS = 100
 MAX_TIME_LIMIT_S = 7 * 24 * 3600
 
@@ -110,15 +112,24 @@ def draft(state: Exam, blueprint: Blueprint, *, new: bool) -> list[Event]:
             assert_never(state)
 
 
-def publish(state: Exam, now: datetime) -> list[Event]:
-    """Makes the draft final; publishing what is published changes nothing."""
+def publish(state: Exam, now: datetime, pool: Pool | None = None) -> list[Event]:
+    """Makes the draft final; publishing what is published changes nothing.
+
+    `pool` is what the items of an adaptive exam are now. Raises `UnusableBlueprint` where its rules cannot
+    be met with it.
+    """
     match state:
         case Nothing():
             raise ExamNotFound
         case Draft(blueprint):
             if blueprint.closes_at is not None and blueprint.closes_at <= now:
                 raise ExamWindowOver(closes_at=blueprint.closes_at.isoformat())
-            return [ExamPublished(blueprint=blueprint)]
+            if blueprint.adaptive is None:
+                return [ExamPublished(blueprint=blueprint)]
+            assert pool is not None
+            assert len(pool.items) == len(blueprint.items)
+            refuse(faults_in_pool(blueprint.adaptive, pool))
+            return [ExamPublished(blueprint=msgspec.structs.replace(blueprint, pool=pool))]
         case Published():
             return []
         case Closed():
@@ -183,21 +194,32 @@ def deadline(blueprint: Blueprint, started_at: datetime) -> datetime | None:
 
 def refuse_unusable(blueprint: Blueprint) -> None:
     """Raises `UnusableBlueprint` with every fault there is."""
-    faults = [*_faults_in_form(blueprint), *_faults_in_rules(blueprint)]
-    if faults:
-        raise UnusableBlueprint(
-            errors=[{"pointer": pointer, "code": code, "detail": detail} for pointer, code, detail in faults]
-        )
+    refuse((*_faults_in_form(blueprint), *_faults_in_rules(blueprint), *_faults_in_adaptive(blueprint)))
 
 
-def _faults_in_form(blueprint: Blueprint) -> Iterator[tuple[str, str, str]]:
+def refuse(faults: Iterable[Fault]) -> None:
+    """Raises `UnusableBlueprint` where there are any."""
+    found = [{"pointer": pointer, "code": code, "detail": detail} for pointer, code, detail in faults]
+    if found:
+        raise UnusableBlueprint(errors=found)
+
+
+def _faults_in_adaptive(blueprint: Blueprint) -> Iterator[Fault]:
+    if blueprint.adaptive is not None:
+        item_ids = [item.item_id for item in blueprint.items]
+        for pointer, code, detail in faults_in_rules(blueprint.adaptive, item_ids):
+            yield f"/adaptive{pointer}", code, detail
+
+
+def _faults_in_form(blueprint: Blueprint) -> Iterator[Fault]:
     if not blueprint.title:
         yield "/title", "no-language", "The title needs a text in at least one language."
     for language, words in blueprint.title.items():
         if not words.strip():
             yield f"/title/{language}", "empty-text", "The text is empty."
-    if not 1 <= len(blueprint.items) <= MAX_ITEMS:
-        yield "/items", "number-of-items", f"An exam has 1 to {MAX_ITEMS} items."
+    most = MAX_ITEMS if blueprint.adaptive is None else MAX_POOL
+    if not 1 <= len(blueprint.items) <= most:
+        yield "/items", "number-of-items", f"An exam has 1 to {most} items."
     seen: set[str] = set()
     for index, item in enumerate(blueprint.items):
         if item.item_id in seen:
@@ -205,7 +227,7 @@ def _faults_in_form(blueprint: Blueprint) -> Iterator[tuple[str, str, str]]:
         seen.add(item.item_id)
 
 
-def _faults_in_rules(blueprint: Blueprint) -> Iterator[tuple[str, str, str]]:
+def _faults_in_rules(blueprint: Blueprint) -> Iterator[Fault]:
     if blueprint.time_limit_s is not None and not 1 <= blueprint.time_limit_s <= MAX_TIME_LIMIT_S:
         yield "/time_limit_s", "time-limit", f"The time limit is 1 to {MAX_TIME_LIMIT_S} seconds."
     if not 1 <= blueprint.attempts_allowed <= MAX_ATTEMPTS:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from domain.attempts.adaptive import AdaptiveTest
 from domain.identifiers import StreamId
 from domain.items.content import ItemContent
 
@@ -18,10 +19,14 @@ class PinnedItem:
 
 
 class Form:
-    """The items in order, found by id in constant time. It never changes."""
+    """The items in order, found by id in constant time. It never changes.
 
-    def __init__(self, items: Sequence[PinnedItem]) -> None:
+    Of an adaptive exam the items are the pool, and `test` chooses among them.
+    """
+
+    def __init__(self, items: Sequence[PinnedItem], test: AdaptiveTest | None = None) -> None:
         self.items = tuple(items)
+        self.test = test
         self._by_id = {item.item_id: item for item in self.items}
 
     def item(self, item_id: StreamId) -> PinnedItem | None:

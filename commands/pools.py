@@ -1,0 +1,53 @@
+"""What the items of an adaptive exam are at the moment when it is published."""
+
+from commands.kinds import EXAM, ITEM, ITEM_BANK
+from commands.write_side import WriteSide
+from domain.exams.adaptive import Pool, PooledItem
+from domain.exams.events import Blueprint
+from domain.exams.exam import Closed, Published, UnusableBlueprint
+from domain.items.item import Bank, ItemNotFound, Written
+
+
+async def pool_of(write: WriteSide, blueprint: Blueprint) -> Pool:
+    """Parameters and areas of the items, and the version of their bank.
+
+    Raises `UnusableBlueprint` where the items are of several banks, or where ability is to be carried over
+    from an exam that is not adaptive, not published, or on another bank's scale.
+    """
+    faults: list[dict[str, str]] = []
+    bank_id: str | None = None
+    pooled: list[PooledItem] = []
+    for index, picked in enumerate(blueprint.items):
+        item = (await write.streams.peek(ITEM, picked.item_id)).state
+        if isinstance(item, Written) and item.item_version < picked.item_version:
+            item = (await write.streams.read(ITEM, picked.item_id)).state
+        if not isinstance(item, Written):
+            raise ItemNotFound(item_id=picked.item_id)
+        bank_id = bank_id or item.bank_id
+        if item.bank_id != bank_id:
+            detail = "The items of an adaptive exam are of one bank: they must be on one scale."
+            faults.append({"pointer": f"/items/{index}", "code": "another-bank", "detail": detail})
+        content = item.content(picked.item_version)
+        irt = content.irt
+        parameters = None if irt is None else (irt.a, irt.b, irt.c, irt.d)
+        pooled.append(PooledItem(content.content_area, parameters))
+    assert bank_id is not None
+    bank = (await write.streams.read(ITEM_BANK, bank_id)).state
+    assert isinstance(bank, Bank)
+    pool = Pool(bank_id=bank_id, bank_version=1, items=tuple(pooled))
+    if faults:
+        raise UnusableBlueprint(errors=faults)
+    await _refuse_other_scale(write, blueprint, pool)
+    return pool
+
+
+async def _refuse_other_scale(write: WriteSide, blueprint: Blueprint, pool: Pool) -> None:
+    carried = None if blueprint.adaptive is None else blueprint.adaptive.carry_over
+    if carried is None:
+        return
+    earlier = (await write.streams.read(EXAM, carried.exam_id)).state
+    known = earlier.blueprint.pool if isinstance(earlier, Published | Closed) else None
+    if known is None or known.bank_id != pool.bank_id:
+        detail = "Ability is carried over from a published adaptive exam on the same bank."
+        pointer = "/adaptive/carry_over/exam_id"
+        raise UnusableBlueprint(errors=[{"pointer": pointer, "code": "another-scale", "detail": detail}])
