@@ -9,10 +9,10 @@ With P_k(θ) the probability of category k, and derivatives by θ:
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from domain.cat.types import Floats, Ints, as_responses, as_theta
 
@@ -115,6 +115,14 @@ def _chosen(values: Floats, given: Ints) -> Floats:
     rows = np.broadcast_to(values, (len(given), *values.shape[1:]))
     picked = np.take_along_axis(rows, np.maximum(given, 0)[:, :, np.newaxis], axis=2)[:, :, 0]
     return np.where(given >= 0, picked, 0.0)
+
+
+def as_index(rows: ArrayLike | slice) -> slice | NDArray[Any]:
+    """What an array may be indexed with to get one: an int, a list of ints, nothing, a mask, a slice."""
+    if isinstance(rows, slice):
+        return rows
+    index = np.atleast_1d(np.asarray(rows))
+    return index if index.size else index.astype(np.int64)
 
 
 def frozen_array(values: ArrayLike) -> Floats:

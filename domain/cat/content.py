@@ -22,7 +22,8 @@ class ContentBalanced:
 
     area: (m,), the number of the area of each item. shares: (areas,), summing to 1. The area with the
     largest share_k - given_k / n comes next, of those that have items left; a tie goes to the first, and
-    before the first item this is the area with the largest share. Within the area the rule decides.
+    before the first item this is the area with the largest share. Within the area the rule decides. An area
+    with a share of 0 comes where no other has items left.
 
     >>> from domain.cat.items import LogisticItems
     >>> from domain.cat.selection import MaximumInformation
@@ -66,6 +67,7 @@ class ContentBalanced:
         """
         given = np.bincount(self.area[standing.given], minlength=self.shares.size)
         behind = self.shares - given / max(standing.given.size, 1)
+        behind[self.shares == 0] -= 2.0  # else it would be due as soon as all others have their share
         behind[np.bincount(self.area[standing.left], minlength=self.shares.size) == 0] = -np.inf
         furthest = int(np.argmax(np.round(behind, 12)))  # 1/3 - 1/3 is no lead
         if behind[furthest] == -np.inf:

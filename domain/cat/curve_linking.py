@@ -59,7 +59,7 @@ class Criterion:
 
     def minimum(self, scale: float, shift: float, *, fixed_scale: bool) -> Minimum:
         """The minimum near (scale, shift)."""
-        middle = _middle(self.from_items)
+        middle = self.middle
         first = np.array([np.log(scale), shift + scale * middle])
         free = np.array([1] if fixed_scale else [0, 1])
 
@@ -81,6 +81,22 @@ class Criterion:
             value=float(np.sum(self.residuals(x, middle)[0] ** 2)),
             converged=converged,
         )
+
+    @property
+    def middle(self) -> float:
+        """m, the mean difficulty of the from-items."""
+        return _middle(self.from_items)
+
+    def gradient_at(self, scale: float, shift: float, middle: float) -> Floats:
+        """(2,): half the derivatives of the criterion by x = (log A, B + A m) at these constants."""
+        return self._gradient(np.array([np.log(scale), shift + scale * middle]), middle)
+
+    def curvature_at(self, scale: float, shift: float) -> tuple[Floats, Floats]:
+        """The derivatives (2, 2) of `gradient_at` by x, and those of (A, B) by x."""
+        middle = self.middle
+        x = np.array([np.log(scale), shift + scale * middle])
+        bend = np.stack([self._bend(x, at, middle) for at in (0, 1)], axis=1)
+        return bend, np.array([[scale, 0.0], [-scale * middle, 1.0]])
 
     def residuals(self, x: Floats, middle: float) -> tuple[Floats, Floats]:
         """Weighted differences of the curves (r,), and their derivatives (r, 2) by x."""

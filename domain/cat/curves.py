@@ -66,8 +66,8 @@ class BetweenAsymptotes:
         """The logarithms of Q and P: -1000 and not -inf at x = ±1000 where there is no asymptote."""
         upper, lower = logistic_pair(self.x)
         return (
-            _log_mixture(1 - self.d, 1 - self.c, lower, log_logistic(-self.x)),
-            _log_mixture(self.c, self.d, upper, log_logistic(self.x)),
+            _log_mixture(1 - self.d, 1 - self.c, (lower, upper), log_logistic(-self.x)),
+            _log_mixture(self.c, self.d, (upper, lower), log_logistic(self.x)),
         )
 
     def information(self) -> Floats:
@@ -109,8 +109,17 @@ class BetweenAsymptotes:
         )
 
 
-def _log_mixture(floor: Floats, ceiling: Floats, curve: Floats, log_curve: Floats) -> Floats:
-    """log(floor + (ceiling - floor) curve), which is log(ceiling) + log(curve) where the floor is 0."""
+def _log_mixture(floor: Floats, ceiling: Floats, pair: tuple[Floats, Floats], log_curve: Floats) -> Floats:
+    """log(floor + (ceiling - floor) curve), `pair` being the curve and its complement.
+
+    Where the floor is 0 it is log(ceiling) + log(curve); in the upper half log(ceiling) + log(1 - what is
+    missing), so that it does not become log(ceiling) while something is.
+    """
+    curve, complement = pair
     mixed = floor + (ceiling - floor) * curve
+    missing = (ceiling - floor) / ceiling * complement
     with_floor = np.log(mixed, out=np.zeros_like(mixed), where=mixed > 0)
-    return np.where(floor == 0, np.log(ceiling) + log_curve, with_floor)
+    near_ceiling = np.log(ceiling) + np.log1p(-np.minimum(missing, 0.5))
+    return np.where(
+        floor == 0, np.log(ceiling) + log_curve, np.where(missing < 0.5, near_ceiling, with_floor)
+    )

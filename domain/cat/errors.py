@@ -4,6 +4,7 @@ CatError
 ├── InvalidItem       parameters that are no item: names the row of the bank
 ├── InvalidResponse   a response that the item does not have: names row and column
 ├── InvalidGrid       points and weights that are no distribution
+├── InvalidLimits     a rule of when a test ends that makes no sense
 ├── Infeasible        constraints that no test can meet: names them
 └── TooFewItems       fewer items than are needed
 
@@ -59,6 +60,19 @@ class InvalidGrid(CatError):
 
     def detail(self) -> str:
         return f"Grid: {self.reason}."
+
+
+class InvalidLimits(CatError):
+    """Carries `reason`."""
+
+    code = "invalid-cat-limits"
+    title = "The limits of the test cannot be used"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+
+    def detail(self) -> str:
+        return f"Limits of the test: {self.reason}."
 
 
 class Infeasible(CatError):

@@ -161,7 +161,12 @@ class Exposure:
         counts = np.zeros(bank_size)
         for items in tests:
             counts[items] += 1
-        examinees, given = len(tests), counts.sum()
+        return cls.counted(counts, len(tests))
+
+    @classmethod
+    def counted(cls, counts: Floats, examinees: int) -> "Exposure":
+        """From how many of the examinees were given each item (m,)."""
+        given = counts.sum()
         pairs = (examinees - 1) * given
         overlap = float((counts * (counts - 1)).sum() / pairs) if pairs else float("nan")
         return cls(counts / max(examinees, 1), overlap)

@@ -1,7 +1,7 @@
 """Many adaptive tests side by side: each step is taken by all examinees at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from domain.cat.choice import Rule, Standing
-from domain.cat.errors import CatError, TooFewItems
+from domain.cat.errors import InvalidLimits, TooFewItems
 from domain.cat.items import Items
 from domain.cat.maximum_information import NO_ITEM, Choosing, Flags
 from domain.cat.session import AdaptiveBank
@@ -41,19 +41,6 @@ class StopReason(StrEnum):
     SE = "se"
     MAX_ITEMS = "max_items"
     NO_ITEMS_LEFT = "no_items_left"
-
-
-class InvalidLimits(CatError):
-    """Carries `reason`."""
-
-    code = "invalid-cat-limits"
-    title = "The limits of the test cannot be used"
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason=reason)
-
-    def detail(self) -> str:
-        return f"Limits of the test: {self.reason}."
 
 
 @dataclass(frozen=True)
@@ -115,8 +102,8 @@ def administer(  # noqa: PLR0913 - each is a choice of its own
     one examinee at a time as `by_rule` makes it. `limits`: see `Limits`; the default is SE < 0.3 or 50 items.
     Deterministic: nothing is drawn here but by a rule.
 
-    Raises: InvalidResponse; TooFewItems where the bank has fewer items than `limits.min_items`, or somebody
-    has responses to none.
+    Raises: InvalidResponse; InvalidLimits where `start` is no number; TooFewItems where the bank has fewer
+    items than `limits.min_items`, or somebody has responses to fewer, or to none.
 
     >>> from domain.cat.logistic import LogisticItems
     >>> bank = AdaptiveBank(LogisticItems.of(1.5, [-1.0, 0.0, 1.0]))
@@ -130,9 +117,6 @@ def administer(  # noqa: PLR0913 - each is a choice of its own
     limits = limits or Limits()
     answers = as_responses(responses, bank.items.categories)
     withheld = answers == MISSING
-    fewest = len(bank) - int(withheld.sum(axis=1).max(initial=0))
-    if fewest < max(limits.min_items, 1):
-        raise TooFewItems(fewest, max(limits.min_items, 1))
     return administer_answering(
         bank,
         withheld,
@@ -160,14 +144,19 @@ def administer_answering(  # noqa: PLR0913 - each is a choice of its own
 
     `withheld` (n, m): which items an examinee does not get.
 
+    Raises: InvalidLimits and TooFewItems, as `administer` does.
+
     >>> from domain.cat.logistic import LogisticItems
     >>> bank = AdaptiveBank(LogisticItems.of(1.5, [-1.0, 0.0, 1.0]))
     >>> administer_answering(bank, np.zeros((1, 3), dtype=bool), lambda rows, items: items % 2).items
     array([[1, 2, 0]])
     """
     limits = limits or Limits()
-    if len(bank) < limits.min_items:
-        raise TooFewItems(len(bank), limits.min_items)
+    if not np.isfinite(start):
+        raise InvalidLimits(f"a start at ability {start}")
+    fewest = len(bank) - (int(withheld.sum(axis=1).max(initial=0)) if withheld.any() else 0)
+    if fewest < max(limits.min_items, 1):
+        raise TooFewItems(fewest, max(limits.min_items, 1))
     rule = bank.choosing if choosing is None else choosing
     parts = []
     total = len(withheld)
@@ -179,10 +168,39 @@ def administer_answering(  # noqa: PLR0913 - each is a choice of its own
     return join_paths(parts)
 
 
-def by_rule(rule: Rule, items: Items, generators: Sequence[np.random.Generator]) -> Ruling:
+class RuledChoices:
+    """A rule for one examinee at a time, as `by_rule` makes it.
+
+    `passed_over`: of each examinee, the items that exposure control passed over. They are held back until
+    the test ends, unless nothing else is left.
+    """
+
+    def __init__(self, rule: Rule, items: Items, generators: Sequence[np.random.Generator]) -> None:
+        self._rule = rule
+        self._items = items
+        self._generators = generators
+        self.passed_over: dict[int, Ints] = {}
+
+    def __call__(self, examinee: int, standing: Standing) -> int:
+        if not standing.given.size:
+            self.passed_over.pop(examinee, None)  # a new test
+        held = self.passed_over.get(examinee)
+        if held is not None:
+            left = standing.left.copy()
+            left[held] = False
+            standing = replace(standing, left=left) if left.any() else standing
+        choice = self._rule(self._items, standing, self._generators[examinee])
+        if choice.passed_over.size:
+            before = choice.passed_over[:0] if held is None else held
+            self.passed_over[examinee] = np.concatenate([before, choice.passed_over])
+        return choice.item
+
+
+def by_rule(rule: Rule, items: Items, generators: Sequence[np.random.Generator]) -> RuledChoices:
     """A rule for one examinee at a time.
 
-    Each examinee has a generator of their own, so that nobody's path depends on who else is tested.
+    Each examinee has a generator of their own, so that nobody's path depends on who else is tested. What
+    exposure control passes over is not chosen for that examinee again.
 
     >>> from domain.cat.logistic import LogisticItems
     >>> from domain.cat.selection import PosteriorWeightedInformation
@@ -191,7 +209,7 @@ def by_rule(rule: Rule, items: Items, generators: Sequence[np.random.Generator])
     >>> administer(AdaptiveBank(items), [[1, 1, 0]], choosing=ruling).items
     array([[1, 2, 0]])
     """
-    return lambda examinee, standing: rule(items, standing, generators[examinee]).item
+    return RuledChoices(rule, items, generators)
 
 
 def join_paths(parts: list[Paths]) -> Paths:

@@ -6,14 +6,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from domain.cat.category_model import CategoryModel, LogDerivatives, frozen_array
+from domain.cat.category_model import CategoryModel, LogDerivatives, as_index, frozen_array
 from domain.cat.curves import BetweenAsymptotes
 from domain.cat.errors import InvalidItem
-from domain.cat.types import Floats, Ints, as_responses, as_theta
+from domain.cat.right_or_wrong import RightOrWrong
+from domain.cat.types import Floats, as_theta
 
 
 @dataclass(frozen=True, eq=False)
-class LogisticItems(CategoryModel):
+class LogisticItems(RightOrWrong, CategoryModel):
     """m items with P(right | θ) = c + (d - c) Ψ(a (θ - b)), Ψ(x) = 1 / (1 + e^-x).
 
     a, b, c, d: (m,): discrimination (per logit), difficulty (logits), lower and upper asymptote
@@ -76,24 +77,11 @@ class LogisticItems(CategoryModel):
         return self.a.size
 
     def __getitem__(self, rows: ArrayLike | slice) -> Self:
-        index = rows if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows))
+        index = as_index(rows)
         part = object.__new__(type(self))  # these were validated when the bank was made
         for name in ("a", "b", "c", "d"):
             object.__setattr__(part, name, frozen_array(getattr(self, name)[index]))
         return part
-
-    @property
-    def categories(self) -> Ints:
-        return np.full(len(self), 2, dtype=np.int64)
-
-    def correct(self, theta: ArrayLike) -> Floats:
-        """(n, m): P(right | θ)."""
-        return self._curve(theta).right
-
-    def category_probabilities(self, theta: ArrayLike) -> Floats:
-        """(n, m, 2): P(wrong), P(right)."""
-        curve = self._curve(theta)
-        return np.stack((curve.wrong, curve.right), axis=-1)
 
     def log_category_probabilities(self, theta: ArrayLike) -> Floats:
         """(n, m, 2): log P(wrong), log P(right); -1000 and not -inf for Ψ(-1000)."""
@@ -124,13 +112,8 @@ class LogisticItems(CategoryModel):
 
         Raises: InvalidResponse.
         """
-        given = as_responses(responses, self.categories)
-        wrong, right, wrong_bend, right_bend = self._curve(theta).slopes()
-        slope = self.a * (given >= 0)
-        return LogDerivatives(
-            slope * np.where(given == 1, right, wrong),
-            slope * self.a * np.where(given == 1, right_bend, wrong_bend),
-        )
+        first, second = self.response_slopes(responses, theta)
+        return LogDerivatives(self.a * first, self.a**2 * second)
 
     def _curve(self, theta: ArrayLike) -> BetweenAsymptotes:
         x = self.a * (as_theta(theta)[:, np.newaxis] - self.b)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from domain.cat.category_model import CategoryModel, LogDerivatives
+from domain.cat.category_model import CategoryModel, LogDerivatives, as_index
 from domain.cat.errors import InvalidItem
 from domain.cat.logistic import LogisticItems
 from domain.cat.polytomous import GradedItems, NominalItems, PartialCreditItems
@@ -56,7 +56,7 @@ class MixedItems(CategoryModel):
         object.__setattr__(self, "_categories", categories)
 
     def __getitem__(self, rows: ArrayLike | slice) -> Self:
-        chosen = np.arange(len(self))[rows if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows))]
+        chosen = np.arange(len(self))[as_index(rows)]
         parts, places = [], []
         for part, own in zip(self.parts, self.rows, strict=True):
             inside = np.full(len(self), -1)

@@ -6,14 +6,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from domain.cat.category_model import frozen_array
+from domain.cat.category_model import as_index, frozen_array
 from domain.cat.curves import BetweenAsymptotes
 from domain.cat.errors import InvalidItem
-from domain.cat.types import Floats, Ints, as_responses
+from domain.cat.right_or_wrong import RightOrWrong
+from domain.cat.types import Floats, as_responses
 
 
 @dataclass(frozen=True, eq=False)
-class MultidimensionalItems:
+class MultidimensionalItems(RightOrWrong):
     """m items with P(right | θ) = c + (1 - c) Ψ(a·θ + intercept), θ of D abilities  [Reckase2009].
 
     a: (m, D), not 0 throughout a row; intercept: (m,); c: (m,), 0 for the 2PL. Abilities are (n, D); a
@@ -56,25 +57,12 @@ class MultidimensionalItems:
         return len(self.a)
 
     def __getitem__(self, rows: ArrayLike | slice) -> Self:
-        index = rows if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows))
+        index = as_index(rows)
         return type(self)(self.a[index], self.intercept[index], self.c[index])
 
     @property
     def dimensions(self) -> int:
         return int(self.a.shape[1])
-
-    @property
-    def categories(self) -> Ints:
-        return np.full(len(self), 2, dtype=np.int64)
-
-    def correct(self, theta: ArrayLike) -> Floats:
-        """(n, m): P(right | θ)."""
-        return self._curve(theta).right
-
-    def category_probabilities(self, theta: ArrayLike) -> Floats:
-        """(n, m, 2): P(wrong), P(right)."""
-        curve = self._curve(theta)
-        return np.stack((curve.wrong, curve.right), axis=-1)
 
     def log_correct(self, theta: ArrayLike) -> tuple[Floats, Floats]:
         """(n, m) twice: log P(wrong | θ) and log P(right | θ)."""
@@ -83,6 +71,10 @@ class MultidimensionalItems:
     def information_weight(self, theta: ArrayLike) -> Floats:
         """(n, m): w(θ), so that w a aᵀ is the information matrix of the item."""
         return self._curve(theta).information()
+
+    def information_weight_and_skew(self, theta: ArrayLike) -> tuple[Floats, Floats]:
+        """(n, m) twice: w(θ), and J = P' P'' / (P (1 - P)), slopes by a·θ; see `multidimensional_wle`."""
+        return self._curve(theta).information_and_skew()
 
     def information_matrix(self, theta: ArrayLike) -> Floats:
         """(n, m, D, D): the expected information of each item."""
@@ -116,19 +108,6 @@ class MultidimensionalItems:
         """
         squared: Floats = (self.a**2).sum(axis=1)
         return -self.response_slopes(responses, theta)[1] * squared
-
-    def response_slopes(self, responses: ArrayLike, theta: ArrayLike) -> tuple[Floats, Floats]:
-        """(n, m) twice: first and second derivative by a·θ of the log-probability of the response given.
-
-        The gradient of the log-likelihood is `first @ a`, its Hessian Σ_i second_i a_i a_iᵀ; 0 for missing.
-
-        Raises: InvalidResponse.
-        """
-        given = as_responses(responses, self.categories)
-        wrong, right, wrong_bend, right_bend = self._curve(theta).slopes()
-        answered = given >= 0
-        first = np.where(given == 1, right, wrong) * answered
-        return first, np.where(given == 1, right_bend, wrong_bend) * answered
 
     def log_likelihood(self, responses: ArrayLike, points: ArrayLike) -> Floats:
         """(n, q): of each person at each of the points (q, D); 0 without any response; never nan.

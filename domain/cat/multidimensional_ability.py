@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from domain.cat.errors import InvalidGrid
 from domain.cat.items import MultidimensionalItems
@@ -28,10 +28,14 @@ class ProductGrid:
 
 @dataclass(frozen=True, eq=False)
 class MultidimensionalEstimate:
-    """theta (n, D) in logits and covariance (n, D, D) of its error; se (n, D) is the root of the diagonal."""
+    """theta (n, D) in logits and covariance (n, D, D) of its error; se (n, D) is the root of the diagonal.
+
+    converged: (n,), whether the search came to rest; where there is none to do, it has.
+    """
 
     theta: Floats
     covariance: Floats
+    converged: NDArray[np.bool_]
 
     @property
     def se(self) -> Floats:
@@ -95,7 +99,7 @@ def multidimensional_eap(
         theta[rows] = shares @ grid.points
         moments = (shares @ squares).reshape(-1, dimensions, dimensions)
         covariance[rows] = moments - theta[rows, :, np.newaxis] * theta[rows, np.newaxis, :]
-    return MultidimensionalEstimate(theta, covariance)
+    return MultidimensionalEstimate(theta, covariance, np.ones(len(given), dtype=np.bool_))
 
 
 def multidimensional_map(
@@ -147,7 +151,9 @@ def multidimensional_map(
         step *= _climbing_part(partial(height, rows=moving), here, step)[:, np.newaxis]
         theta[moving] = here + step
         moving = moving[np.abs(step).max(axis=1) > _CLOSE_ENOUGH]
-    return MultidimensionalEstimate(theta, _inverse(informed(theta, np.arange(len(given)))))
+    rested = np.ones(len(given), dtype=np.bool_)
+    rested[moving] = False
+    return MultidimensionalEstimate(theta, _inverse(informed(theta, np.arange(len(given)))), rested)
 
 
 def _climbing_part(height: Callable[[Floats], Floats], here: Floats, step: Floats) -> Floats:

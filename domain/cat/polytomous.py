@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
-from domain.cat.category_model import CategoryModel, LogDerivatives, frozen_array
+from domain.cat.category_model import CategoryModel, LogDerivatives, as_index, frozen_array
 from domain.cat.curves import log_logistic, logistic_pair
 from domain.cat.errors import InvalidItem
 from domain.cat.types import Floats, Ints, as_theta
@@ -50,7 +50,7 @@ class GradedItems(CategoryModel):
         return self.a.size
 
     def __getitem__(self, rows: ArrayLike | slice) -> Self:
-        index = _as_index(rows)
+        index = as_index(rows)
         return type(self)(self.a[index], self.b[index])
 
     @property
@@ -149,7 +149,7 @@ class PartialCreditItems(DividedModel):
         return self.a.size
 
     def __getitem__(self, rows: ArrayLike | slice) -> Self:
-        index = _as_index(rows)
+        index = as_index(rows)
         return type(self)(self.a[index], self.b[index])
 
     @property
@@ -220,7 +220,7 @@ class NominalItems(DividedModel):
         return len(self.slopes)
 
     def __getitem__(self, rows: ArrayLike | slice) -> Self:
-        index = _as_index(rows)
+        index = as_index(rows)
         return type(self)(self.slopes[index], self.intercepts[index])
 
     @property
@@ -230,10 +230,6 @@ class NominalItems(DividedModel):
     @property
     def category_intercepts(self) -> Floats:
         return np.where(np.isnan(self.intercepts), -np.inf, self.intercepts)
-
-
-def _as_index(rows: ArrayLike | slice) -> slice | Ints:
-    return rows if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows))
 
 
 def _anywhere(table: NDArray[np.bool_]) -> NDArray[np.bool_]:

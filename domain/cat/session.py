@@ -76,6 +76,8 @@ class AdaptiveBank:
 
         Raises: InvalidResponse where the item has no such category; IndexError where there is no such item.
         """
+        if item < 0:  # no item was left, and -1 is not the last one
+            raise IndexError(item)
         if not 0 <= response < self._categories[item]:
             raise InvalidResponse(0, item, f"{response} is no category of this item")
         log_density = before.log_density + self.log_likelihood[item, response]

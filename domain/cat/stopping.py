@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from domain.cat.errors import InvalidGrid
+from domain.cat.errors import InvalidGrid, InvalidLimits
 from domain.cat.items import Items
 from domain.cat.types import Floats, Ints
 
@@ -50,9 +50,15 @@ StoppingRule = Callable[[Progress], Stop | None]
 
 @dataclass(frozen=True)
 class StandardErrorBelow:
-    """The estimate is precise enough: se < limit (logits)."""
+    """The estimate is precise enough: se < limit (logits).
+
+    Raises: InvalidLimits where the limit is not above 0.
+    """
 
     limit: float = 0.3
+
+    def __post_init__(self) -> None:
+        _above_zero(self.limit, "a standard error")
 
     def __call__(self, progress: Progress) -> Stop | None:
         return Stop("se") if progress.se < self.limit else None
@@ -60,9 +66,15 @@ class StandardErrorBelow:
 
 @dataclass(frozen=True)
 class MaximumItems:
-    """As many items as a test may have were given."""
+    """As many items as a test may have were given.
+
+    Raises: InvalidLimits where that is none.
+    """
 
     count: int = 50
+
+    def __post_init__(self) -> None:
+        _above_zero(self.count, "a number of items")
 
     def __call__(self, progress: Progress) -> Stop | None:
         return Stop("max_items") if progress.items.size >= self.count else None
@@ -73,9 +85,15 @@ class InformationBelow:
     """No item that is left would tell much: its information at the estimate is below the limit  [Dodd1989].
 
     Says nothing where `Progress.information_left` is not known.
+
+    Raises: InvalidLimits where the limit is below 0. At 0 it stops where no item is left.
     """
 
     limit: float
+
+    def __post_init__(self) -> None:
+        if not self.limit >= 0:
+            raise InvalidLimits(f"an information of {self.limit}")
 
     def __call__(self, progress: Progress) -> Stop | None:
         left = progress.information_left
@@ -84,9 +102,15 @@ class InformationBelow:
 
 @dataclass(frozen=True)
 class TimeIsUp:
-    """`limit_s` seconds have passed since the test began."""
+    """`limit_s` seconds have passed since the test began.
+
+    Raises: InvalidLimits where that is no time.
+    """
 
     limit_s: float
+
+    def __post_init__(self) -> None:
+        _above_zero(self.limit_s, "a time in seconds")
 
     def __call__(self, progress: Progress) -> Stop | None:
         return Stop("time") if progress.elapsed_s >= self.limit_s else None
@@ -208,8 +232,9 @@ def at_least(count: int, rule: StoppingRule) -> StoppingRule:
     return later
 
 
-DEFAULT_STOPPING: Final = any_of(StandardErrorBelow(0.3), MaximumItems(50))
-"""SE < 0.3 or 50 items."""
+def _above_zero(limit: float, what: str) -> None:
+    if not limit > 0:  # NaN is not
+        raise InvalidLimits(f"{what} of {limit}")
 
 
 def _classified(reason: str, above: ArrayLike, below: ArrayLike) -> Stop | None:
@@ -224,3 +249,7 @@ def _ascending(cuts: ArrayLike) -> Floats:
         raise InvalidGrid("cut scores are not finite and ascending")
     values.setflags(write=False)
     return values
+
+
+DEFAULT_STOPPING: Final = any_of(StandardErrorBelow(0.3), MaximumItems(50))
+"""SE < 0.3 or 50 items."""

@@ -42,7 +42,8 @@ class SympsonHetter:
 
     probabilities: (m,), the K_j of `exposure_parameters`. One number is drawn for each item given; those
     passed over are in `Choice.passed_over`, and are held back from this examinee from then on by whoever
-    keeps the `Standing`.
+    keeps the `Standing` (`lockstep.by_rule` does). For a limit at each ability see
+    `sympson_hetter_by_ability`.
 
     Raises: InvalidItem with the first row whose probability is not in [0, 1].
 
@@ -126,8 +127,8 @@ def exposure_parameters(  # noqa: PLR0913 - each is a choice of its own
         chosen, given = simulate(probabilities)
         iterations += 1
         converged = bool(given.max() <= r_max + tolerance)
-        if converged:
-            break
+        if converged or iterations == most_iterations:
+            break  # what is told of the exposure is of these probabilities
         probabilities = np.minimum(1.0, r_max / np.maximum(chosen, r_max))
         probabilities[np.argsort(-probabilities, kind="stable")[:length]] = 1.0
     return ExposureParameters(probabilities, given, iterations, converged)

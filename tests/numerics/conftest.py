@@ -31,6 +31,19 @@ def lsat7() -> Ints:
 
 
 @pytest.fixture(scope="session")
+def lsat6() -> Ints:
+    """(1000, 5): section 6 of the same test, from the frequencies of the 32 patterns, 00000 to 11111.
+
+    The data of Bock & Aitkin (1981) and Thissen (1982), as R's ltm prints them. (PyPI mirt's "LSAT6" is
+    another table, of 569 people.)
+    """
+    frequencies = (3, 6, 2, 11, 1, 1, 3, 4, 1, 8, 0, 16, 0, 3, 2, 15)
+    frequencies += (10, 29, 14, 81, 3, 28, 15, 80, 16, 56, 21, 173, 11, 61, 28, 298)
+    patterns = (np.arange(32)[:, np.newaxis] >> np.arange(4, -1, -1)) & 1
+    return np.repeat(patterns, frequencies, axis=0)
+
+
+@pytest.fixture(scope="session")
 def lsat7_items() -> LogisticItems:
     a, d = np.array(LSAT7_A), np.array(LSAT7_D)
     return LogisticItems.of(a, -d / a)

@@ -82,6 +82,16 @@ def test_map_scores_of_graded_items_are_the_published_ones(science_items) -> Non
 # PyPI mirt
 
 
+def test_map_scores_and_errors_of_lsat6_are_those_that_ltm_prints() -> None:
+    # R's ltm, `factor.scores(ltm(LSAT ~ z1))`, empirical Bayes, with the coefficients that it prints.
+    a = [0.8253715, 0.7229499, 0.8904748, 0.6885502, 0.6574516]
+    b = [-3.3597341, -1.3696497, -0.2798983, -1.8659189, -3.1235725]
+    patterns = [[0, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0, 1, 1, 1, 1], [1, 0, 1, 0, 0], [1, 1, 1, 1, 1]]
+    found = map_(LogisticItems.of(a, b), patterns)
+    np.testing.assert_allclose(found.theta, [-1.895, -1.479, 0.023, -0.803, 0.606], atol=6e-4)
+    np.testing.assert_allclose(found.se, [0.795, 0.796, 0.828, 0.804, 0.855], atol=6e-4)
+
+
 def test_scores_of_lsat7_are_those_of_mirt(lsat7, lsat7_items) -> None:
     peer = mirt.models.TwoParameterLogistic(n_items=5)
     peer.set_parameters(discrimination=lsat7_items.a, difficulty=lsat7_items.b)
@@ -445,3 +455,62 @@ def test_a_range_that_is_none_is_refused(method, low, high) -> None:
 def test_a_prior_without_spread_is_refused() -> None:
     with pytest.raises(InvalidGrid):
         map_(three_parameter_bank(2), [[0, 1]], sd=0.0)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        LogisticItems.of(10.0, [0.0, 0.1], 0.2),
+        LogisticItems.of(3.0, [-6.5, -6.6], 0.2),
+        LogisticItems.of(12.0, [0.0, 0.1], 0.2, 0.9),  # flat to the last digit from 3 logits above b on
+    ],
+    ids=["steep", "easy", "with a ceiling"],
+)
+def test_all_right_has_no_maximum_where_the_likelihood_is_flat_to_the_last_digit(items) -> None:
+    found = ml(items, [[1, 1]])
+    assert found.theta.tolist() == [6.0]
+    assert np.isinf(found.se).all()
+
+
+def test_all_wrong_has_no_maximum_where_the_likelihood_is_flat_to_the_last_digit() -> None:
+    found = ml(LogisticItems.of(12.0, [0.0, 0.1], 0.2, 0.9), [[0, 0]])
+    assert found.theta.tolist() == [-6.0]
+    assert np.isinf(found.se).all()
+
+
+@pytest.mark.parametrize("seed", [3, 18, 208, 231, 232, 355])
+def test_the_higher_of_two_roots_of_warm_s_equation_is_taken_though_they_are_nearly_as_high(seed) -> None:
+    # 4PL items with two hills each: the weight must be integrated finely to tell which is the higher.
+    rng = np.random.default_rng(seed)
+    axis = np.linspace(-6, 6, 6001)
+    count = int(rng.integers(4, 11))
+    items = LogisticItems.of(
+        1.5 * np.exp(rng.normal(0, 0.8, count)),
+        rng.normal(0, 1.5, count),
+        rng.uniform(0, 0.4, count),
+        rng.uniform(0.7, 1, count),
+    )
+    responses = rng.integers(0, 2, (50, count))
+    information, skew = (each.sum(axis=1) for each in items.information_and_skew(axis))
+    pull = np.divide(skew, 2 * information, out=np.zeros_like(skew), where=information > 0)
+    weight = np.concatenate(([0.0], np.cumsum((pull[1:] + pull[:-1]) / 2 * np.diff(axis))))
+    height = items.log_likelihood(responses, axis) + weight
+
+    found = wle(items, responses).theta
+
+    reached = [np.interp(at, axis, each) for at, each in zip(found, height, strict=True)]
+    # The parabolas of the first search are good to some 1e-4 of height, and so is the axis here.
+    np.testing.assert_allclose(reached, height.max(axis=1), rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize(("ratio", "worst"), [(0.7, 0.0015), (0.6, 0.013), (0.5, 0.08)])
+def test_a_grid_holds_a_posterior_that_is_not_much_narrower_than_its_steps(ratio, worst) -> None:
+    # Items so many and so alike that the posterior is normal, of standard deviation `ratio` times the step.
+    information = 1 / (ratio * 0.2) ** 2 - 1  # the prior adds 1
+    items = LogisticItems.of(2 * np.sqrt(information / 400), np.zeros(400))
+    right = np.arange(0, 41) + 200
+    responses = (np.arange(400) < right[:, np.newaxis]).astype(int)
+    coarse, fine = eap(items, responses), eap(items, responses, normal_grid(count=1201))
+    assert np.abs(coarse.theta - fine.theta).max() < worst * ratio * 0.2
+    np.testing.assert_allclose(coarse.se, fine.se, rtol=worst)
+    assert np.abs(coarse.se / fine.se - 1).max() > worst / 3  # no more is promised than is so

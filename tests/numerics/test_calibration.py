@@ -21,7 +21,7 @@ from domain.cat.calibration import (
 )
 from domain.cat.errors import InvalidItem, InvalidResponse, TooFewItems
 from domain.cat.grid import grid_of, normal_grid
-from domain.cat.items import GradedItems, LogisticItems, MixedItems
+from domain.cat.items import GradedItems, LogisticItems, MixedItems, MultidimensionalItems
 from domain.cat.types import MISSING
 
 
@@ -81,6 +81,37 @@ def test_the_1pl_of_lsat7_is_the_published_rasch_model(lsat7) -> None:
     assert common.log_likelihood == pytest.approx(-2664.901, abs=6e-4)
     assert common.parameters == 6
     np.testing.assert_allclose(common.items.a, 1.011, atol=1e-3)
+
+
+def test_the_2pl_of_lsat6_has_the_estimates_errors_and_likelihood_that_ltm_prints(lsat6) -> None:
+    # Rizopoulos (2006), R's ltm, `summary(ltm(LSAT ~ z1))`: 21 points of Gauss-Hermite, a search that stopped
+    # at a gradient of 0.024, so that its third digits are its own.
+    found = calibrate(lsat6, "2pl")
+    assert found.log_likelihood == pytest.approx(-2466.653, abs=1e-3)
+    assert found.aic == pytest.approx(4953.307, abs=1e-3)
+    assert found.bic == pytest.approx(5002.384, abs=1e-3)
+    np.testing.assert_allclose(found.items.b, [-3.3597, -1.3696, -0.2799, -1.8659, -3.1236], atol=3e-3)
+    np.testing.assert_allclose(found.items.a, [0.8254, 0.7229, 0.8905, 0.6886, 0.6575], atol=1e-3)
+    assert found.standard_errors is not None
+    np.testing.assert_allclose(
+        found.standard_errors["b"], [0.8669, 0.3073, 0.0997, 0.4341, 0.8700], atol=2e-3
+    )
+    np.testing.assert_allclose(
+        found.standard_errors["a"], [0.2581, 0.1867, 0.2326, 0.1852, 0.2100], atol=3e-4
+    )
+
+
+def test_the_1pl_of_lsat6_has_the_estimates_and_errors_that_ltm_prints(lsat6) -> None:
+    found = calibrate(lsat6, "1pl")
+    # Rizopoulos (2006), `summary(rasch(LSAT))`: the model of Thissen (1982), one slope for all.
+    assert found.log_likelihood == pytest.approx(-2466.938, abs=1e-3)
+    assert found.items.a[0] == pytest.approx(0.7551, abs=1e-4)
+    np.testing.assert_allclose(found.items.b, [-3.6153, -1.3224, -0.3176, -1.7301, -2.7802], atol=2e-4)
+    assert found.standard_errors is not None
+    assert found.standard_errors["a"][0] == pytest.approx(0.0694, abs=1e-4)
+    np.testing.assert_allclose(
+        found.standard_errors["b"], [0.3266, 0.1422, 0.0977, 0.1691, 0.2510], atol=2e-4
+    )
 
 
 def test_a_fixed_slope_gives_the_same_model_with_the_spread_in_the_abilities(lsat7) -> None:
@@ -378,3 +409,42 @@ def test_input_that_cannot_be_calibrated_is_refused_with_what_is_wrong(lsat7) ->
         Beta(0.5, 2.0)
     with pytest.raises(InvalidItem, match="lognormal prior"):
         LogNormal(0.0, 0.0)
+
+
+def test_a_category_that_nobody_gave_is_seen_though_the_shares_of_the_others_round_to_less_than_one(
+    lsat7,
+) -> None:
+    # 0.7 + 0.2 + 0.1 is below 1 in doubles: what is left must not count as somebody.
+    responses = np.column_stack((np.repeat([1, 2, 3], [7, 2, 1]), np.tile([0, 1], 5), lsat7[:10, :3]))
+    responses[:2, 2:] = [[0, 0, 0], [1, 1, 1]]
+    with pytest.raises(InvalidItem) as refusal:
+        calibrate(responses, "gpcm")
+    assert refusal.value.row == 0
+    assert "nobody gave response 0" in refusal.value.reason
+
+
+def test_a_fixed_slope_leaves_the_mean_of_the_population_where_the_grid_has_it() -> None:
+    rng = np.random.default_rng(1)
+    items = LogisticItems.of(1.0, np.linspace(-1, 1, 6))
+    responses = simulated(items, rng.normal(size=1000), rng)
+    here = calibrate(responses, "1pl", slope=1.0)
+    there = calibrate(responses, "1pl", slope=1.0, grid=normal_grid(low=-5.0, high=7.0, mean=1.0))
+    assert there.population_mean == pytest.approx(1.0, abs=1e-9)
+    np.testing.assert_allclose(there.items.b, here.items.b + 1.0, atol=1e-4)
+    assert there.population_sd == pytest.approx(here.population_sd, abs=1e-4)
+
+
+def test_anchors_of_several_abilities_are_refused_before_anything_starts() -> None:
+    several = MultidimensionalItems([[1.0, 0.5]], [0.0], [0.0])
+    with pytest.raises(InvalidItem, match="more than one ability"):
+        Anchors(np.array([0]), several)
+
+
+def test_whoever_watches_a_calibration_is_told_each_step_and_how_far_it_has_come(lsat7) -> None:
+    told: list[tuple[int, float]] = []
+    found = calibrate(lsat7, "2pl", progress=lambda steps, change: told.append((steps, change)))
+    steps = [each for each, _ in told]
+    assert steps[0] == 1
+    assert steps == sorted(set(steps))
+    assert told[-1] == (found.iterations, found.last_change)
+    np.testing.assert_array_equal(found.items.a, calibrate(lsat7, "2pl").items.a)

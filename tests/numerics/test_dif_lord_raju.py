@@ -304,3 +304,19 @@ def test_an_item_without_known_covariance_takes_no_part_in_the_linking():
     there = ItemEstimates(LogisticItems.of([1.0, 1.2, 0.8, 1.1], [0.0, 1.0, -1.0, 40.0]), lost)
     found = lord(here, there).linked.linking
     assert (pytest.approx(1.0), pytest.approx(0.0, abs=1e-12)) == (found.A, found.B)
+
+
+def test_a_calibration_that_was_stopped_is_told_by_its_group(lsat7) -> None:
+    group = np.arange(1000) % 2
+    assert lord_from_responses(lsat7, group).unfinished == ()
+    assert lord_from_responses(lsat7, group, max_iterations=2).unfinished == ("reference", "focal")
+    assert raju_from_responses(lsat7, group, max_iterations=2).unfinished == ("reference", "focal")
+
+
+def test_an_item_that_one_group_answers_all_alike_is_refused_with_item_and_group(lsat7) -> None:
+    group = np.arange(1000) % 2
+    responses = lsat7.copy()
+    responses[1::2, 3] = 1
+    with pytest.raises(InvalidItem, match="in the focal group nobody gave response 0") as refusal:
+        lord_from_responses(responses, group)
+    assert refusal.value.row == 3

@@ -249,3 +249,9 @@ def test_matching_values_must_be_finite_and_as_many_as_examinees():
     for matching in ([0.0, np.nan], [0.0, 1.0, 2.0], ["low"]):
         with pytest.raises(InvalidGroup):
             mantel_haenszel([[1, 0], [0, 1]], [0, 1], matching=matching)
+
+
+def test_an_infinite_response_is_no_category() -> None:
+    with pytest.raises(InvalidResponse) as refusal:
+        mantel_haenszel([[1.0, 0.0], [0.0, np.inf]], [0, 1])
+    assert (refusal.value.row, refusal.value.column) == (1, 1)

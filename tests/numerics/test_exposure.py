@@ -305,3 +305,16 @@ def test_overlap_is_the_mean_share_of_items_that_two_examinees_have_in_common() 
     assert set(range(30, 40)) <= set(found.never_given.tolist())
     assert np.isnan(Exposure.of(tests[:1], 40).overlap)
     assert Exposure.of([], 3).rates.tolist() == [0, 0, 0]
+
+
+def test_exposure_parameters_that_did_not_converge_are_those_whose_exposure_is_told() -> None:
+    tried: list[np.ndarray] = []
+
+    def simulate(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tried.append(probabilities.copy())
+        chosen = np.array([1.0, 0.9, 0.1, 0.0]) - 0.01 * len(tried)
+        return chosen, np.maximum(chosen * probabilities, 0.6)
+
+    found = exposure_parameters(simulate, 4, 1, r_max=0.5, most_iterations=3)
+    assert not found.converged
+    np.testing.assert_array_equal(found.probabilities, tried[-1])

@@ -237,3 +237,9 @@ def test_correlations_stay_within_one_and_are_symmetric(seed):
     found = pairwise_correlations(values, counted)
     assert np.array_equal(found, found.T, equal_nan=True)
     assert np.nanmax(np.abs(found), initial=0.0) <= 1.0
+
+
+def test_where_no_pair_can_be_compared_there_is_no_largest() -> None:
+    found = q3(LogisticItems.of(1.0, [0.0, 0.0]), [[1, 1], [1, 1]], [0.0, 0.0])
+    with pytest.raises(InvalidResponse, match="no pair"):
+        _ = found.largest

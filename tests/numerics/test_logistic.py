@@ -243,3 +243,20 @@ def test_parameters_cannot_be_written_to() -> None:
     bank = LogisticItems.of(1.0, [0.0])
     with pytest.raises(ValueError, match="read-only"):
         bank.a[0] = 2.0
+
+
+@pytest.mark.parametrize(("c", "d"), [(0.2, 1.0), (0.0, 0.8), (0.2, 0.8), (0.0, 1.0)])
+def test_the_log_of_a_probability_that_is_nearly_its_ceiling_keeps_its_digits(c, d) -> None:
+    # Where P is 1 to all digits of a double its logarithm is not 0: the likelihood still rises there.
+    item = LogisticItems.of(1.0, [0.0], c, d)
+    for theta in (30.0, 40.0, 300.0):
+        miss = (d - c) / d * np.exp(-theta)
+        wrong, right = item.log_category_probabilities(theta)[0, 0]
+        assert right == pytest.approx(np.log(d) + np.log1p(-miss), rel=1e-12, abs=0)
+        mirrored, _ = LogisticItems.of(1.0, [0.0], 1 - d, 1 - c).log_category_probabilities(-theta)[0, 0]
+        assert mirrored == pytest.approx(right, rel=1e-12, abs=0)
+        assert wrong <= np.log1p(-c)
+
+
+def test_a_sub_bank_of_nothing_has_no_items() -> None:
+    assert len(four_parameter_bank()[[]]) == 0

@@ -352,3 +352,13 @@ def test_the_solver_prints_nothing(capfd) -> None:
     with pytest.raises(Infeasible):
         ShadowAssembler(Blueprint(5, 2, (CountBetween("none", range(5), high=1),)))
     assert capfd.readouterr().out == ""
+
+
+def test_an_ineligible_item_that_comes_with_a_testlet_already_begun_is_told() -> None:
+    blueprint = Blueprint(4, 3, (content.Testlet("passage", [0, 1]),))
+    eligible = np.array([True, False, True, True])
+    test = ShadowAssembler(blueprint).assemble([1.0, 1.0, 0.5, 0.4], given=[0], eligible=eligible)
+    assert test.items.tolist() == [0, 1, 2]
+    assert not test.eligible_only
+    without = ShadowAssembler(Blueprint(4, 3)).assemble([1.0, 1.0, 0.5, 0.4], given=[1], eligible=eligible)
+    assert without.eligible_only  # what was given is past choosing

@@ -8,11 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.cat.ability import eap, posterior
-from domain.cat.errors import InvalidItem, InvalidResponse, TooFewItems
+from domain.cat.errors import InvalidItem, InvalidLimits, InvalidResponse, TooFewItems
 from domain.cat.exposure import Randomesque
 from domain.cat.grid import DEFAULT_GRID, grid_of
 from domain.cat.items import GradedItems, LogisticItems
-from domain.cat.lockstep import ROWS_AT_ONCE, InvalidLimits, Limits, StopReason, administer, by_rule
+from domain.cat.lockstep import (
+    ROWS_AT_ONCE,
+    Limits,
+    StopReason,
+    administer,
+    administer_answering,
+    by_rule,
+)
 from domain.cat.maximum_information import (
     CELLS_PER_LOGIT,
     NO_ITEM,
@@ -534,3 +541,27 @@ def test_overlap_is_the_mean_share_that_two_examinees_have_in_common():
     assert use.overlap == pytest.approx(np.mean(common))
     assert use.exposure.sum() == pytest.approx(9)
     assert use.unused == pytest.approx(1 - len(set.union(*given_items)) / 40)
+
+
+@pytest.mark.parametrize("start", [float("nan"), float("inf"), -float("inf")])
+def test_a_start_that_is_no_ability_is_refused(start):
+    bank = AdaptiveBank(bank_of(5))
+    with pytest.raises(InvalidLimits, match="start"):
+        administer(bank, np.ones((1, 5), dtype=int), start=start)
+
+
+def test_an_examinee_from_whom_everything_is_withheld_is_refused_and_not_given_the_last_item():
+    bank = AdaptiveBank(bank_of(5))
+    withheld = np.zeros((3, 5), dtype=bool)
+    withheld[1] = True
+    with pytest.raises(TooFewItems):
+        administer_answering(bank, withheld, lambda _, items: items % 2)
+    withheld[1, :2] = False
+    with pytest.raises(TooFewItems):
+        administer_answering(bank, withheld, lambda _, items: items % 2, Limits(min_items=3))
+
+
+def test_no_item_is_no_item_of_a_session():
+    bank = AdaptiveBank(bank_of(5))
+    with pytest.raises(IndexError):
+        bank.after(bank.prior, NO_ITEM, 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from domain.cat.errors import InvalidGrid
+from domain.cat.errors import InvalidGrid, InvalidLimits
 from domain.cat.items import GradedItems, LogisticItems
 from domain.cat.stopping import (
     DEFAULT_STOPPING,
@@ -157,3 +157,18 @@ def test_the_sequential_test_takes_polytomous_items_and_says_nothing_before_the_
 def test_cuts_and_error_rates_that_make_no_sense_are_refused(make) -> None:
     with pytest.raises(InvalidGrid):
         make(LogisticItems.of(1.0, [0.0]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: StandardErrorBelow(0.0),
+        lambda: StandardErrorBelow(float("nan")),
+        lambda: MaximumItems(0),
+        lambda: InformationBelow(-0.1),
+        lambda: TimeIsUp(-1.0),
+    ],
+)
+def test_a_limit_that_is_never_or_at_once_reached_is_refused(make) -> None:
+    with pytest.raises(InvalidLimits):
+        make()

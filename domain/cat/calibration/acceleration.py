@@ -21,6 +21,14 @@ _RIDGE: Final = 1e-10
 _SHORTEST: Final = 1 / 64
 
 
+Watching = Callable[[int, float], None]
+"""Told of each step that counted: how many evaluations there were, and the largest part of the next step."""
+
+
+def watch_nothing(evaluations: int, change: float) -> None:
+    """For those who need no progress."""
+
+
 @dataclass(frozen=True, eq=False)
 class Ascent:
     """Where the climb ended: point (p,), its height, evaluations used, the last step's largest part."""
@@ -32,13 +40,14 @@ class Ascent:
     converged: bool
 
 
-def ascend(
+def ascend(  # noqa: PLR0913 - two functions, a start, and when to stop
     evaluate: Callable[[Floats], tuple[float, Floats]],
     start: Floats,
     within: Callable[[Floats], Floats],
     *,
     tolerance: float,
     max_evaluations: int,
+    watching: Watching = watch_nothing,
 ) -> Ascent:
     """Iterates x → F(x) until no part of F(x) - x is larger than `tolerance`.
 
@@ -52,6 +61,7 @@ def ascend(
     """
     height, image = evaluate(start)
     points, steps, evaluations = [start], [image - start], 1
+    watching(evaluations, _size(steps[-1]))
     while _size(steps[-1]) > tolerance and evaluations < max_evaluations:
         share = 1.0
         point = within(points[-1] + steps[-1] if len(points) == 1 else _combined(points, steps))
@@ -72,6 +82,7 @@ def ascend(
             break
         height = now
         points, steps = [*points, point][-_MEMORY:], [*steps, image - point][-_MEMORY:]
+        watching(evaluations, _size(steps[-1]))
     last_change = _size(steps[-1])
     return Ascent(points[-1], height, evaluations, last_change, last_change <= tolerance)
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from domain.cat.calibration.acceleration import ascend
+from domain.cat.calibration.acceleration import Watching, ascend, watch_nothing
 from domain.cat.calibration.curves import (
     Curves,
     GradedCurves,
@@ -43,13 +43,16 @@ _PEOPLE_AT_A_TIME: Final = 4096
 class Anchors:
     """Items that are known: their columns (k,) in the responses, and the items, in the same order.
 
-    Raises: InvalidItem (row -1) where columns and items differ in number or a column comes twice.
+    Raises: InvalidItem (row -1) where columns and items differ in number, a column comes twice, or the items
+    have more than one ability.
     """
 
     columns: Ints
     items: Items
 
     def __post_init__(self) -> None:
+        if not isinstance(self.items, Kind | MixedItems):
+            raise InvalidItem(-1, f"anchors of type {type(self.items).__name__} have more than one ability")
         columns = np.atleast_1d(np.asarray(self.columns, dtype=np.int64))
         if columns.shape != (len(self.items),) or len(np.unique(columns)) != columns.size:
             raise InvalidItem(-1, f"{columns.size} columns for {len(self.items)} anchors, each column once")
@@ -67,7 +70,8 @@ class Calibration:
     parameters (an item that does not discriminate, say): look at those before they are used.
     calibrated: (k,) the columns that were estimated; standard_errors: by name of the items' field, rows as
     in `calibrated`, NaN for padding, for items at a bound and where the information is not positive definite,
-    0 for what was fixed; covariances: (k, r, r) of each item's `parameter_names`. None: not asked for.
+    0 for what was fixed; covariances: (k, r, r) of each item's `parameter_names`; joint_covariance: (k r,
+    k r) of all of them, item after item. None: not asked for.
     population_mean, population_sd: of ability; estimated where there are anchors or a fixed slope; `grid` has
     that distribution. parameters: how many numbers were estimated. examinees: those who gave any response.
     priors: what was assumed.
@@ -83,6 +87,7 @@ class Calibration:
     calibrated: Ints
     standard_errors: Mapping[str, Floats] | None
     covariances: Floats | None
+    joint_covariance: Floats | None
     parameter_names: tuple[str, ...]
     population_mean: float
     population_sd: float
@@ -113,6 +118,7 @@ def calibrate(  # noqa: PLR0913 - a calibration has as many choices; all but two
     errors: Errors = "observed",
     tolerance: float = TOLERANCE,
     max_iterations: int = 500,
+    progress: Watching = watch_nothing,
 ) -> Calibration:
     """Item parameters that make the responses (n, m) most likely, abilities integrated out over the grid.
 
@@ -128,6 +134,8 @@ def calibrate(  # noqa: PLR0913 - a calibration has as many choices; all but two
     anchors: items held as they are, so that the others come onto their scale; the mean and sd of ability in
     this group are then estimated (the grid bent to the normal with those), as for pretest items [Kim2006].
     errors: "observed" (Oakes' identity), "cross-product" (cheaper, for many categories), or None.
+    progress: told of each EM step that counted, with the E-steps so far and the largest change of a
+    parameter, which falls below `tolerance` in the end.
 
     Raises: InvalidResponse where a response is no category, or nobody gave any; InvalidItem where a category
     (0 up to the highest seen) was given by nobody: it has no parameters, merge it first; where `slope` is not
@@ -177,16 +185,18 @@ def calibrate(  # noqa: PLR0913 - a calibration has as many choices; all but two
         within,
         tolerance=tolerance,
         max_evaluations=max_iterations,
+        watching=progress,
     )
     items, tilt = top.point[:size], top.point[size:]
     mean, sd = population.moments(tilt)
-    standard_errors = covariances = None
+    standard_errors = covariances = joint = None
     names: tuple[str, ...] = ()
     if errors is not None:
         traces = step.traces(items)
         expected = table.expect(traces.logs, population.tilted(tilt))
         solution = Solution(table, step, population, items, tilt, traces, expected)
-        names, covariances = of_items(solution, covariance(solution, errors))
+        natural = of_items(solution, covariance(solution, errors))
+        names, covariances, joint = natural.names, natural.by_item, natural.joint
         standard_errors = _by_field(np.sqrt(np.diagonal(covariances, axis1=1, axis2=2)), names)
     x = step.layout.items(items)
     return Calibration(
@@ -200,6 +210,7 @@ def calibrate(  # noqa: PLR0913 - a calibration has as many choices; all but two
         calibrated=free,
         standard_errors=standard_errors,
         covariances=covariances,
+        joint_covariance=joint,
         parameter_names=names,
         population_mean=mean,
         population_sd=sd,
@@ -310,10 +321,9 @@ def _together(found: Kind, columns: Ints, anchors: Anchors | None) -> Items:
         )
     if isinstance(known, MixedItems):
         parts, rows = list(known.parts), [anchors.columns[own] for own in known.rows]
-    elif isinstance(known, Kind):
-        parts, rows = [known], [anchors.columns]
     else:
-        raise InvalidItem(-1, f"anchors of type {type(known).__name__} have more than one ability")
+        assert isinstance(known, Kind)  # no others become anchors
+        parts, rows = [known], [anchors.columns]
     return MixedItems((found, *parts), rows=(columns, *rows))
 
 

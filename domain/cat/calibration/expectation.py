@@ -63,8 +63,12 @@ class ResponseTable:
             self.answers = (given[:, self._item] == self._category).astype(np.float64)
             if self.answers.mean() < _SPARSE_BELOW:
                 self.answers = csr_matrix(self.answers)
-        share = np.asarray(frequencies @ self.answers) / frequencies.sum()
-        self.shares = self._spread(share[:, np.newaxis], np.ones(1))[..., 0]
+        # Counts are whole numbers: what is left for a category that nobody gave is 0, not some ulps.
+        given_by = self._spread(
+            np.asarray(frequencies @ self.answers)[:, np.newaxis], frequencies.sum(keepdims=True)
+        )
+        # Of the responses that there are: where few were given an item it is not harder for that.
+        self.shares = given_by[..., 0] / np.maximum(given_by[..., 0].sum(axis=1, keepdims=True), 1)
         _refuse_unused(self.shares, categories, np.arange(self.items) if columns is None else columns)
 
     def expect(self, logs: Floats, log_weights: Floats) -> Expected:

@@ -100,10 +100,9 @@ class ItemStep:
         gradient, information = self._slope_and_bend(vector, traces, expected)
         layout = self.layout
         if layout.shared:
-            change = self._shared_step(gradient, information)
+            change = _shortened(self._shared_step(gradient, information))
         else:
-            change = layout.vector(_solved(information, gradient[..., np.newaxis])[..., 0])
-        change = np.clip(change, -_LONGEST_STEP, _LONGEST_STEP)
+            change = layout.vector(_shortened(_solved(information, gradient[..., np.newaxis])[..., 0]))
         before = self._heights(vector, traces, expected)
         for _ in range(_MOST_HALVINGS):
             after = layout.within_bounds(vector + change)
@@ -184,6 +183,13 @@ class ItemStep:
     def _prior_columns(self) -> dict[int, tuple[str, Any]]:
         named = {0: ("a", self.priors.a), 2: ("c", self.priors.c), 3: ("d", self.priors.d)}
         return {column: (name, prior) for column, (name, prior) in named.items() if prior is not None}
+
+
+def _shortened(change: Floats) -> Floats:
+    """Rows with no part beyond the longest step. Scaled as a whole: another way may lead downhill."""
+    farthest = np.abs(change).max(axis=-1, keepdims=True, initial=0.0)
+    scaled: Floats = change / np.maximum(farthest / _LONGEST_STEP, 1.0)
+    return scaled
 
 
 def _solved(matrix: Floats, right: Floats) -> Floats:

@@ -11,8 +11,9 @@ from domain.cat.types import Floats
 class Population:
     """The distribution of ability on the points: the grid's own, or one bent from it by two numbers.
 
-    weight ∝ grid's weight · exp(tilt_1 θ + tilt_2 θ²): from a normal grid, the normals of every mean and sd.
-    free: which of the two numbers are estimated.
+    weight ∝ grid's weight · exp(tilt_1 x + tilt_2 x²), x the distance from the grid's mean: from a normal
+    grid, the normals of every mean and sd. free: which of the two numbers are estimated; tilt_2 alone leaves
+    the mean of a symmetric grid where it is.
     """
 
     points: Floats
@@ -64,7 +65,9 @@ class Population:
         return scores
 
     def _powers(self) -> Floats:
-        powers: Floats = np.stack((self.points, self.points**2))[np.array(self.free)]
+        weights = np.exp(self.log_weights - self.log_weights.max())
+        distance = self.points - weights @ self.points / weights.sum()
+        powers: Floats = np.stack((distance, distance**2))[np.array(self.free)]
         return powers
 
     def _normaliser(self, tilt: Floats) -> float:

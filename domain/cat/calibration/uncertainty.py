@@ -60,17 +60,44 @@ def covariance(found: Solution, method: Method) -> Floats:
     return result
 
 
-def of_items(found: Solution, covariances: Floats) -> tuple[tuple[str, ...], Floats]:
-    """Names of an item's r natural parameters, and their covariances (m, r, r) by the delta method.
+@dataclass(frozen=True, eq=False)
+class NaturalCovariances:
+    """Of the r parameters of each of m items, as the items name them.
 
-    0 for what was fixed; NaN for padding.
+    by_item: (m, r, r). joint: (m r, m r), of all items, item after item. 0 for what was fixed; NaN for
+    padding.
     """
+
+    names: tuple[str, ...]
+    by_item: Floats
+    joint: Floats
+
+
+def of_items(found: Solution, covariances: Floats) -> NaturalCovariances:
+    """By the delta method, from the covariances (size, size) of the free parameters."""
     layout = found.model.layout
-    x = layout.items(found.items)
-    index = np.maximum(layout.index, 0)
-    own = covariances[index[:, :, np.newaxis], index[:, np.newaxis, :]]
+    names, turn = _turn(found)
     free = layout.index >= 0
-    own = np.where(free[:, :, np.newaxis] & free[:, np.newaxis, :], own, 0.0)
+    # A row and a column of zeros for what is fixed.
+    padded = np.pad(covariances, (0, 1))
+    index = np.where(free, layout.index, len(covariances))
+    real = np.asarray(~np.isnan(turn).any(axis=2))
+    turn = np.nan_to_num(turn)
+    own = padded[index[:, :, np.newaxis], index[:, np.newaxis, :]]
+    by_item = turn @ own @ turn.transpose(0, 2, 1)
+    half = (turn @ padded[index]).reshape(real.size, len(padded))
+    joint = np.einsum("smp,mrp->smr", half[:, index], turn).reshape(real.size, real.size)
+    known = real.ravel()
+    return NaturalCovariances(
+        names,
+        np.where(real[:, :, np.newaxis] & real[:, np.newaxis, :], by_item, np.nan),
+        np.where(known[:, np.newaxis] & known, joint, np.nan),
+    )
+
+
+def _turn(found: Solution) -> tuple[tuple[str, ...], Floats]:
+    """Names of the natural parameters, and their derivatives (m, r, p) by those of the calibration."""
+    x = found.model.layout.items(found.items)
     names, _ = _natural(found.model, x)
     turn = np.empty((len(x), len(names), x.shape[1]))
     for at in range(x.shape[1]):
@@ -79,10 +106,7 @@ def of_items(found: Solution, covariances: Floats) -> tuple[tuple[str, ...], Flo
         turn[:, :, at] = (_natural(found.model, x + nudge)[1] - _natural(found.model, x - nudge)[1]) / (
             2 * _STEP
         )
-    real = np.asarray(~np.isnan(turn).any(axis=2))
-    turn = np.nan_to_num(turn)
-    result = turn @ own @ turn.transpose(0, 2, 1)
-    return names, np.where(real[:, :, np.newaxis] & real[:, np.newaxis, :], result, np.nan)
+    return names, turn
 
 
 def _natural(model: ItemStep, x: Floats) -> tuple[tuple[str, ...], Floats]:

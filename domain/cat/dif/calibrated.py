@@ -1,5 +1,6 @@
 """Lord's chi-square and Raju's areas from responses: each group calibrated for itself, then linked."""
 
+from dataclasses import replace
 from typing import Literal
 
 from numpy.typing import ArrayLike
@@ -48,13 +49,15 @@ def lord_from_responses(  # noqa: PLR0913 - each option is a choice of the analy
     max_rounds: int = 20,
     grid: Grid = DEFAULT_GRID,
     priors: Priors | None = None,
+    max_iterations: int = 500,
 ) -> LordDif:
     """`lord` after calibrating each group by itself on N(0, 1), linked by the method given.
 
-    responses: (n, m), 0, 1 or MISSING. group: (n,), 0 reference, 1 focal. Priors as in `calibrate`.
+    responses: (n, m), 0, 1 or MISSING. group: (n,), 0 reference, 1 focal. Priors and max_iterations as in
+    `calibrate`; a group whose calibration has not converged is in `unfinished`.
 
-    Raises: InvalidResponse, InvalidGroup; as `calibrate` does where a group's answers to an item are all
-    right or all wrong; as the linking does.
+    Raises: InvalidResponse, InvalidGroup; as `calibrate` does, naming the group, where a group's answers to
+    an item are all right or all wrong; as the linking does.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(2)
@@ -65,10 +68,11 @@ def lord_from_responses(  # noqa: PLR0913 - each option is a choice of the analy
     >>> np.flatnonzero(~found.linked.anchor), bool(found.p_value[4] < 1e-10)
     (array([4]), True)
     """
-    reference, focal = _calibrated(responses, group, model, grid, priors)
-    return lord(
+    reference, focal, unfinished = _calibrated(responses, group, model, grid, priors, max_iterations)
+    found = lord(
         reference, focal, linking=linking, purify=purify, significance=significance, max_rounds=max_rounds
     )
+    return replace(found, unfinished=unfinished)
 
 
 def raju_from_responses(  # noqa: PLR0913 - each option is a choice of the analyst, given by name
@@ -83,6 +87,7 @@ def raju_from_responses(  # noqa: PLR0913 - each option is a choice of the analy
     max_rounds: int = 20,
     grid: Grid = DEFAULT_GRID,
     priors: Priors | None = None,
+    max_iterations: int = 500,
 ) -> RajuDif:
     """`raju` after calibrating each group by itself; as `lord_from_responses`, without c and d.
 
@@ -97,8 +102,8 @@ def raju_from_responses(  # noqa: PLR0913 - each option is a choice of the analy
     >>> bool(abs(found.signed.area[4] - 1) < 0.2)
     True
     """
-    reference, focal = _calibrated(responses, group, model, grid, priors)
-    return raju(
+    reference, focal, unfinished = _calibrated(responses, group, model, grid, priors, max_iterations)
+    found = raju(
         reference,
         focal,
         linking=linking,
@@ -107,15 +112,26 @@ def raju_from_responses(  # noqa: PLR0913 - each option is a choice of the analy
         significance=significance,
         max_rounds=max_rounds,
     )
+    return replace(found, unfinished=unfinished)
 
 
-def _calibrated(
-    responses: ArrayLike, group: ArrayLike, model: LordModel, grid: Grid, priors: Priors | None
-) -> tuple[ItemEstimates, ItemEstimates]:
+def _calibrated(  # noqa: PLR0913, PLR0917 - what both groups' calibrations have in common
+    responses: ArrayLike,
+    group: ArrayLike,
+    model: LordModel,
+    grid: Grid,
+    priors: Priors | None,
+    max_iterations: int,
+) -> tuple[ItemEstimates, ItemEstimates, tuple[str, ...]]:
+    """Both groups' estimates, and the names of those whose climb was stopped."""
     sample = sample_of(responses, group)
     refuse_more_than_two(sample)
-    reference, focal = (
-        estimates_of(calibrate(sample.responses[sample.focal == of_focal], model, grid=grid, priors=priors))
-        for of_focal in (False, True)
-    )
-    return reference, focal
+    found = {}
+    for name, of_focal in (("reference", False), ("focal", True)):
+        own = sample.responses[sample.focal == of_focal]
+        try:
+            found[name] = calibrate(own, model, grid=grid, priors=priors, max_iterations=max_iterations)
+        except InvalidItem as error:
+            raise InvalidItem(error.row, f"in the {name} group {error.reason}") from error
+    unfinished = tuple(name for name, each in found.items() if not each.converged)
+    return estimates_of(found["reference"]), estimates_of(found["focal"]), unfinished

@@ -82,7 +82,9 @@ def sample_of(responses: ArrayLike, group: ArrayLike) -> Sample:
         raise InvalidResponse(-1, -1, f"a table of shape {given.shape}")
     if given.dtype.kind not in "biuf":
         raise InvalidResponse(-1, -1, f"values of type {given.dtype}, not whole numbers")
-    wrong = (given != np.floor(given)) | (given < MISSING) if given.dtype.kind == "f" else given < MISSING
+    wrong = given < MISSING
+    if given.dtype.kind == "f":
+        wrong |= ~np.isfinite(given) | (given != np.floor(given))
     if wrong.any():
         row, column = (int(at) for at in np.argwhere(wrong)[0])
         raise InvalidResponse(row, column, f"{given[row, column]} is no category")

@@ -17,7 +17,8 @@ class LordDif:
 
     chi_square, p_value: with `degrees_of_freedom` = p, the number of parameters compared; nan where a
     covariance is not positive definite. difference: (m, p): focal less reference, on the reference scale, in
-    the order of `ItemEstimates`. linked: the constants used, the anchor items and the rounds.
+    the order of `ItemEstimates`. linked: the constants used, the anchor items and the rounds. unfinished: the
+    groups, reference or focal, whose calibration has not converged, where it was done here.
     """
 
     chi_square: Floats
@@ -25,6 +26,7 @@ class LordDif:
     p_value: Floats
     difference: Floats
     linked: Linked
+    unfinished: tuple[str, ...] = ()
 
 
 def lord(  # noqa: PLR0913 - each option is a choice of the analyst, given by name

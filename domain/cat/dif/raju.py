@@ -30,12 +30,13 @@ class RajuDif:
     """signed: positive where the item is harder for the focal group. unsigned: also sees curves that cross.
 
     The unsigned z is that of the unsigned area without its sign taken off, so it too can be negative.
-    linked: the constants used, the anchor items and the rounds.
+    linked: the constants used, the anchor items and the rounds. unfinished: as in `LordDif`.
     """
 
     signed: Area
     unsigned: Area
     linked: Linked
+    unfinished: tuple[str, ...] = ()
 
 
 def raju(  # noqa: PLR0913 - each option is a choice of the analyst, given by name

@@ -28,8 +28,13 @@ class LocalDependence:
 
     @property
     def largest(self) -> tuple[int, int]:
-        """The pair of items (rows of the bank) with the largest adjusted Q3, the first of equals."""
+        """The pair of items (rows of the bank) with the largest adjusted Q3, the first of equals.
+
+        Raises: InvalidResponse where no pair has a Q3.
+        """
         above = np.where(np.triu(np.ones_like(self.q3, dtype=bool), k=1), self.adjusted, np.nan)
+        if np.isnan(above).all():
+            raise InvalidResponse(-1, -1, "no pair of items can be compared")
         first, second = np.unravel_index(int(np.nanargmax(above)), above.shape)
         return int(first), int(second)
 

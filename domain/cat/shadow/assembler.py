@@ -41,8 +41,8 @@ class ShadowTest:
 
     items: (length,) ascending. value: Σ criterion over them; no test has more than `bound`. how: the step
     that settled it. binding: names of the constraints that cost value here (their multiplier is not 0).
-    eligible_only: False where no test without ineligible items exists, so that these were let in. basis:
-    where the solver starts from the next time.
+    eligible_only: False where no test without ineligible items exists, so that these were let in, or where a
+    testlet that was begun brought one along. basis: where the solver starts from the next time.
     """
 
     items: Ints
@@ -149,7 +149,9 @@ class ShadowAssembler:
                 raise InvalidItem(-1, f"eligibility of shape {flags.shape} for {values.size} items")
             without = self._assembled(values, rows, flags, before)
             if without is not None:
-                return without
+                # A testlet already begun may bring an item along.
+                brought = np.setdiff1d(without.items[~flags[without.items]], rows)
+                return replace(without, eligible_only=False) if brought.size else without
         # All who begin at the same ability begin with the same test: the costliest to find, found once.
         first = not rows.size and before is None
         if first and self._first is not None and np.array_equal(values, self._first[0]):

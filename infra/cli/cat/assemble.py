@@ -1,11 +1,13 @@
 """`megacity cat assemble`: the best fixed test form under constraints."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from infra.cli.cat.options import BankFile, OutFile, PlotFile, refusals_told
+from infra.cli.console import CommandError
 
 
 def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -40,6 +42,9 @@ def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from infra.cli.cat.results import check_target, number, write_csv
     from infra.cli.console import output
 
+    for each in theta or ():
+        if not math.isfinite(each):
+            raise CommandError(f"--theta {each:g} is no ability.")
     check_target(out)
     require_plots(plot)
     source = read_bank(bank)

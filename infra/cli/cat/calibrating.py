@@ -1,7 +1,5 @@
 """What `megacity cat calibrate` does with its options."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +8,12 @@ import numpy as np
 
 from domain.cat.calibration import Anchors, Calibration, Model, Priors, calibrate
 from domain.cat.category_model import CategoryModel
-from domain.cat.errors import InvalidItem, InvalidResponse
 from infra.cli.cat.banks import read_bank, write_bank
 from infra.cli.cat.estimating import Prior
 from infra.cli.cat.options import refusals_told
 from infra.cli.cat.pictures import draw_items, require_plots
-from infra.cli.cat.responses import Responses, read_responses
+from infra.cli.cat.responses import Responses, columns_told, read_responses
 from infra.cli.cat.results import check_target, write_json
-from infra.cli.cat.tables import TableError
 from infra.cli.console import progress
 from infra.cli.progress_bar import bar
 
@@ -45,7 +41,7 @@ def run(request: Request) -> None:
     grid = request.prior.grid()
     given = read_responses(request.responses, most=1 if request.model.endswith("pl") else None)
     anchors = None if request.anchors is None else _anchors(request.anchors, given)
-    with refusals_told(), _columns_told(given), bar("Calibrating"):
+    with refusals_told(), columns_told(given), bar("Calibrating: EM steps, at most") as tell:
         found = calibrate(
             given.values,
             request.model,
@@ -53,6 +49,7 @@ def run(request: Request) -> None:
             priors=Priors() if request.no_priors else None,
             anchors=anchors,
             max_iterations=request.max_iterations,
+            progress=lambda steps, _change: tell(steps, request.max_iterations),
         )
     items = found.items
     assert isinstance(items, CategoryModel)  # of the models that can be asked for, all are
@@ -80,27 +77,6 @@ def _anchors(file: Path, given: Responses) -> Anchors:
             raise bank.table.error(f"{given.file} has no column {name!r}", row=row)
     with refusals_told():
         return Anchors(np.array([at[name] for name in bank.names], dtype=np.int64), bank.items)
-
-
-@contextmanager
-def _columns_told(given: Responses) -> Iterator[None]:
-    """An item or a response that is refused is named by its place in the file."""
-    try:
-        yield
-    except InvalidItem as error:
-        if error.row < 0:
-            raise TableError(given.file, error.reason) from error
-        raise TableError(given.file, error.reason, column=given.names[error.row]) from error
-    except InvalidResponse as error:
-        if error.row < 0:
-            raise TableError(given.file, error.reason) from error
-        raise TableError(
-            given.file,
-            error.reason,
-            row=error.row + 2,
-            name=given.examinees[error.row],
-            column=given.names[error.column],
-        ) from error
 
 
 def _report(found: Calibration, given: Responses, prior: Prior) -> dict[str, Any]:

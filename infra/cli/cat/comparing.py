@@ -5,16 +5,12 @@ from typing import Final, Literal
 
 import numpy as np
 
-from domain.cat.calibration import calibrate
-from domain.cat.dif.estimates import ItemEstimates
+from domain.cat.dif.calibrated import lord_from_responses
 from domain.cat.dif.logistic import Kind, logistic_dif
-from domain.cat.dif.lord import lord
 from domain.cat.dif.mantel_haenszel import mantel_haenszel
-from domain.cat.items import LogisticItems
 from domain.cat.types import Floats, Ints
 
 NOT_SETTLED: Final = "Purification came to no end; the last round is what is written."
-_COMPARED: Final = {"1pl": ("b",), "2pl": ("a", "b"), "3pl": ("a", "b", "c")}
 _SIGNIFICANT: Final = 0.05
 
 
@@ -59,22 +55,13 @@ def compare(method: Method, responses: Ints, groups: Ints) -> Comparison:
 
 
 def _by_lord(method: Method, responses: Ints, groups: Ints) -> Comparison:
-    remarks: list[str] = []
-    estimates = []
-    for group, name in ((0, "reference"), (1, "focal")):
-        found = calibrate(responses[groups == group], method.model)
-        if not found.converged:
-            remarks.append(f"The calibration of the {name} group has not converged.")
-        assert isinstance(found.items, LogisticItems)
-        assert found.covariances is not None
-        columns = [found.parameter_names.index(each) for each in _COMPARED[method.model]]
-        estimates.append(ItemEstimates(found.items, found.covariances[:, columns][:, :, columns]))
-    tested = lord(*estimates, purify=method.purify)
+    tested = lord_from_responses(responses, groups, model=method.model, purify=method.purify)
+    remarks = [f"The calibration of the {name} group has not converged." for name in tested.unfinished]
     if not tested.linked.settled:
         remarks.append(NOT_SETTLED)
     flags = np.where(tested.p_value < _SIGNIFICANT, "*", "")
     flags[np.isnan(tested.p_value)] = "-"
-    harder = tested.difference[:, _COMPARED[method.model].index("b")]
+    harder = tested.difference[:, 0 if method.model == "1pl" else 1]  # b, or a and then b
     return Comparison(
         tested.chi_square, tested.p_value, harder, tuple(str(flag) for flag in flags), tuple(remarks)
     )

@@ -39,18 +39,20 @@ def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
     leaves nothing to compare its numbers are empty and the flag is -.
     """
     from infra.cli.cat.comparing import Method, compare
-    from infra.cli.cat.responses import read_groups, read_responses
+    from infra.cli.cat.responses import columns_told, read_groups, read_responses
     from infra.cli.cat.results import check_target, number, write_csv
     from infra.cli.console import progress
 
-    if method == "mh" and kind != "both":
+    if method != "logistic" and kind != "both":
         raise CommandError("--kind belongs to --method logistic.")
-    if method == "logistic" and not correction:
+    if method != "mh" and not correction:
         raise CommandError("--no-correction belongs to --method mh.")
+    if method != "lord" and model != "2pl":
+        raise CommandError("--model belongs to --method lord.")
     check_target(out)
     given = read_responses(responses, most=1)
     groups = read_groups(group, given)
-    with refusals_told():
+    with refusals_told(), columns_told(given):
         found = compare(
             Method(method, correction=correction, purify=purify, kind=kind, model=model), given.values, groups
         )

@@ -15,6 +15,9 @@ def command(
         Literal["mm", "ms", "haebara", "sl"],
         typer.Option("--method", help="mean-mean, mean-sigma, Haebara or Stocking-Lord."),
     ] = "sl",
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Print standard errors too: jackknife over the common items.")
+    ] = False,
 ) -> None:
     """Print the A and B of theta_to = A * theta_from + B, as one JSON object.
 
@@ -22,6 +25,7 @@ def command(
     on 61 points of [-6, 6].
     """
     from domain.cat import linking
+    from domain.cat.linking_errors import jackknife_errors
     from infra.cli.cat.banks import read_bank
     from infra.cli.cat.results import one_line
     from infra.cli.cat.tables import TableError
@@ -41,8 +45,12 @@ def command(
             progress().print(
                 f"{to}, row {row}: {other!r} is taken to be {name!r} of {from_}", soft_wrap=True, markup=False
             )
+    told: dict[str, float] = {}
     with refusals_told():
         found = linking.link(methods[method], here.items, there.items)
+        if errors:
+            spread = jackknife_errors(methods[method], here.items, there.items)
+            told = {"se_A": spread.se_A, "se_B": spread.se_B}
     if not found.converged:
         progress().print("The search for A and B stopped before it had converged.", soft_wrap=True)
-    print(one_line({"A": found.A, "B": found.B}))
+    print(one_line({"A": found.A, "B": found.B, **told}))

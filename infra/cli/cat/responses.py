@@ -1,10 +1,13 @@
 """Response matrices and groups as CSV: `examinee`, then one column per item; `examinee,group`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from domain.cat.errors import InvalidItem, InvalidResponse
 from domain.cat.types import MISSING, Ints
 from infra.cli.cat.banks import Bank
 from infra.cli.cat.tables import MISSING_MARKS, Table, TableError, read_table
@@ -74,6 +77,27 @@ def read_groups(file: Path, responses: Responses) -> Ints:
     return np.array([found[examinee] for examinee in responses.examinees], dtype=np.int64)
 
 
+@contextmanager
+def columns_told(given: Responses) -> Iterator[None]:
+    """An item or a response that is refused is named by its place in the file."""
+    try:
+        yield
+    except InvalidItem as error:
+        if error.row < 0:
+            raise TableError(given.file, error.reason) from error
+        raise TableError(given.file, error.reason, column=given.names[error.row]) from error
+    except InvalidResponse as error:
+        if error.row < 0:
+            raise TableError(given.file, error.reason) from error
+        raise TableError(
+            given.file,
+            error.reason,
+            row=error.row + 2,
+            name=given.examinees[error.row],
+            column=given.names[error.column],
+        ) from error
+
+
 def _values(table: Table) -> Ints:
     known = {str(category): category for category in range(10)} | dict.fromkeys(MISSING_MARKS, MISSING)
     values = np.empty((len(table.rows), len(table.columns) - 1), dtype=np.int64)
@@ -86,12 +110,11 @@ def _values(table: Table) -> Ints:
 
 
 def _category(table: Table, row: int, place: int) -> int:
-    column = table.columns[place]
-    value = table.number(row, column)
+    value = table.number_at(row, place)
     if value is None:
         return MISSING
     if value < 0 or value != int(value):
-        raise table.error(f"{table.rows[row][place]!r} is no category", row=row, column=column)
+        raise table.error(f"{table.rows[row][place]!r} is no category", row=row, column=table.columns[place])
     return int(value)
 
 

@@ -1,5 +1,6 @@
 """`megacity cat simulate`: adaptive tests given to recorded or drawn examinees."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,8 @@ def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
         raise CommandError("Say either --responses FILE or --examinees N.")
     if truth is not None and examinees is None:
         raise CommandError("--truth needs --examinees: the ability of recorded examinees is not known.")
+    if not math.isfinite(start):
+        raise CommandError(f"--start {start:g} is no ability.")
     if max_items < min_items:
         raise CommandError(f"--min-items {min_items} is more than --max-items {max_items}.")
     request = Request(

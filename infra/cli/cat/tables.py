@@ -43,7 +43,11 @@ class Table:
 
     def number(self, row: int, column: str) -> float | None:
         """A finite number, or None where the cell is empty. `row` counts from 0. Raises TableError."""
-        cell = self.rows[row][self.columns.index(column)]
+        return self.number_at(row, self.columns.index(column))
+
+    def number_at(self, row: int, place: int) -> float | None:
+        """As `number`, of the column in that place: for those who walk over all of them."""
+        cell = self.rows[row][place]
         if cell in MISSING_MARKS:
             return None
         try:
@@ -51,7 +55,7 @@ class Table:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self.error(f"{cell!r} is no number", row=row, column=column)
+            raise self.error(f"{cell!r} is no number", row=row, column=self.columns[place])
         return value
 
     def error(self, problem: str, *, row: int, column: str = "") -> TableError:
@@ -102,8 +106,10 @@ def _lines(file: Path, text: Iterator[str]) -> Iterator[tuple[str, ...]]:
 def _check_columns(file: Path, columns: Sequence[str], first_column: str) -> None:
     if columns[0] != first_column:
         raise TableError(file, f"the first column is {columns[0]!r} and not {first_column!r}", row=1)
+    seen: set[str] = set()
     for at, column in enumerate(columns):
         if not column:
             raise TableError(file, f"column {at + 1} has no name", row=1)
-        if column in columns[:at]:
+        if column in seen:
             raise TableError(file, "there are two columns of this name", row=1, column=column)
+        seen.add(column)

@@ -82,6 +82,17 @@ def test_linking_prints_one_object_that_brings_back_the_constants(bank):
         assert found["B"] == pytest.approx(0.4, abs=1e-8)
 
 
+def test_linking_prints_the_spread_of_its_constants_over_the_items_where_it_is_asked_for(bank):
+    rng = np.random.default_rng(5)
+    moved = LogisticItems.of(bank.a, bank.b + 0.4 + rng.normal(0, 0.3, 60), bank.c)
+    write_bank("moved.csv", moved)
+    found = json.loads(run("link", "--from", "bank.csv", "--to", "moved.csv", "--method", "mm", "--errors"))
+    assert list(found) == ["A", "B", "se_A", "se_B"]
+    assert found["se_A"] == pytest.approx(0, abs=1e-12)
+    # The mean of 60 differences, each with a standard deviation of 0.3.
+    assert found["se_B"] == pytest.approx(np.std(moved.b - bank.b, ddof=1) / np.sqrt(60), rel=1e-9)
+
+
 @pytest.mark.parametrize("correction", [True, False])
 def test_mantel_haenszel_is_written_item_by_item(correction, answers, groups):
     option = () if correction else ("--no-correction",)
@@ -136,7 +147,7 @@ def test_lord_compares_the_calibrations_of_the_groups(folder):
 def test_a_calibration_writes_a_bank_and_how_it_was_found(model, folder):
     rng = np.random.default_rng(4)
     truth = LogisticItems.of(rng.lognormal(0.1, 0.2, 6), rng.normal(size=6))
-    drawn = draw_responses(truth, rng.normal(size=500), rng)
+    drawn = draw_responses(truth, rng.normal(size=1500), rng)  # with 500 the 3PL finds no slope for one
     drawn[3, 1] = -1
     write_responses(folder / "r.csv", drawn)
 
