@@ -3,7 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 # Stages run one after the other, whatever -j says: a failing lint should be read before the tests start.
 .NOTPARALLEL:
-.PHONY: help setup run test lint format typecheck pytest unit integration contract e2e architecture soak bench openapi contracts lock clean
+.PHONY: help setup run test lint format typecheck pytest unit integration contract e2e architecture soak bench mutation openapi contracts lock clean
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
@@ -77,7 +77,10 @@ bench: setup ## all benchmarks
 	$(call tier,tests/benchmarks)
 
 bench-%: setup ## one benchmark: bench-append runs tests/benchmarks/test_append.py
-	$(call tier,tests/benchmarks/test_$*.py)
+	$(call tier,tests/benchmarks/test_$(subst -,_,$*).py)
+
+mutation: setup ## mutation testing of domain/cat, about an hour; ARGS="--sample 5 --minutes 10" is shorter
+	OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m tests.mutation $(ARGS)
 
 openapi: setup ## write the OpenAPI snapshot anew
 	$(BIN)/python -m infra.cli.openapi
