@@ -11,7 +11,15 @@ from domain.attempts.events import (
 )
 from domain.events import Event, EventRegistry
 from domain.exams.events import ExamClosed, ExamDrafted, ExamPublished, ResultsReleased
-from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
+from domain.items.events import (
+    BankCalibrated,
+    CalibrationRulesSet,
+    DriftFound,
+    ItemBankCreated,
+    ItemCreated,
+    ItemRevised,
+    ParametersPromoted,
+)
 from domain.organizations.events import OrganizationFounded, ServiceClientAdded
 from domain.system.events import (
     PoisonEventRetried,
@@ -28,6 +36,9 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     AttemptScored,
     AttemptStarted,
     AttemptSubmitted,
+    BankCalibrated,
+    CalibrationRulesSet,
+    DriftFound,
     ExamClosed,
     ExamDrafted,
     ExamPublished,
@@ -36,6 +47,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ItemPresented,
     ItemRevised,
     OrganizationFounded,
+    ParametersPromoted,
     PoisonEventRetried,
     PoisonEventSetAside,
     PoisonEventSkipped,

@@ -113,8 +113,8 @@ class ItemPresented(Event, frozen=True, kw_only=True):
     """The item at position `step` (from 1) of an adaptive test, and what its choice rested on.
 
     `theta` is the ability at which it was chosen. `draw` is the number in [0, 1) that chance gave, None where
-    nothing was left to chance; `passed_over` are items that exposure control held back, for good. A pretest
-    item does not count.
+    nothing was left to chance; `passed_over` are items that exposure control held back: they come back only
+    where no other is left. A pretest item does not count.
     """
 
     exam_id: StreamId

@@ -125,7 +125,8 @@ class PretestPlan(msgspec.Struct, frozen=True, kw_only=True):
 class AdaptiveRules(msgspec.Struct, frozen=True, kw_only=True):
     """An adaptive test. The defaults are SE < 0.3 or 50 items, maximum information, a prior of N(0, 1).
 
-    With `constraints` each item is taken from a shadow test of `max_items` items that meets them all.
+    With `constraints` each item is taken from a shadow test of `max_items` items that meets them all, and a
+    test ends before `max_items` only where the items given meet them too.
     `shows_key`: whether examinees see key and explanation of their items once results are released; as a
     rule a bank is to be used again.
     """

@@ -1,4 +1,4 @@
-"""An item bank, and an item with all its versions."""
+"""An item, with all its versions."""
 
 from typing import TypeAlias, assert_never
 
@@ -8,18 +8,7 @@ from domain.errors import IllegalState, Malformed, NotFound
 from domain.events import Event
 from domain.identifiers import StreamId
 from domain.items.content import ItemContent, faults_in
-from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
-
-
-class NoBank(msgspec.Struct, frozen=True):
-    pass
-
-
-class Bank(msgspec.Struct, frozen=True):
-    name: str
-
-
-BankState: TypeAlias = NoBank | Bank
+from domain.items.events import ItemCreated, ItemRevised
 
 
 class Unwritten(msgspec.Struct, frozen=True):
@@ -47,16 +36,6 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 ItemState: TypeAlias = Unwritten | Written
 
 
-class ItemBankNotFound(NotFound):
-    code = "item-bank-not-found"
-    title = "There is no such item bank"
-
-
-class ItemBankExists(IllegalState):
-    code = "item-bank-exists"
-    title = "This item bank exists already"
-
-
 class ItemNotFound(NotFound):
     code = "item-not-found"
     title = "There is no such item"
@@ -77,24 +56,6 @@ class UnusableItem(Malformed):
 
     code = "unusable-item"
     title = "The item cannot be used as it is"
-
-
-def evolve_bank(state: BankState, event: Event) -> BankState:
-    match event:
-        case ItemBankCreated():
-            return Bank(event.name)
-        case _:
-            return state
-
-
-def create_bank(state: BankState, name: str, description: str) -> list[Event]:
-    match state:
-        case NoBank():
-            return [ItemBankCreated(name=name, description=description)]
-        case Bank():
-            raise ItemBankExists
-        case _:
-            assert_never(state)
 
 
 def evolve_item(state: ItemState, event: Event) -> ItemState:

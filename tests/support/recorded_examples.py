@@ -5,15 +5,37 @@ Where a field may hold one of several kinds of struct, each kind has an example 
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from domain.attempts.events import (
+    AbilityUpdated,
     AttemptScored,
     AttemptStarted,
     AttemptSubmitted,
+    ItemPresented,
     ResponseChanged,
     ResponseGiven,
+    ScoredAbility,
     ScoredItem,
 )
 from domain.events import Actor, Event, EventMetadata, RecordedEvent
+from domain.exams.adaptive import (
+    AdaptiveRules,
+    AreaCount,
+    AreaShare,
+    CarryOver,
+    Classification,
+    Enemies,
+    ExposureControl,
+    Pool,
+    PooledItem,
+    PretestPlan,
+    Progressive,
+    Proportional,
+    Randomesque,
+    SympsonHetter,
+    Testlet,
+)
 from domain.exams.events import Blueprint, ExamClosed, ExamDrafted, ExamPublished, FormItem, ResultsReleased
 from domain.identifiers import stream_id
 from domain.items.content import (
@@ -50,6 +72,7 @@ from tests.support.exam_parts import (
     TEXT_ID,
     uuid7,
 )
+from tests.support.recorded_calibrations import CALIBRATION_EVENTS
 
 METADATA = EventMetadata(
     event_id=uuid7(0xE0E0),
@@ -95,6 +118,41 @@ SHORT_TEXT = ShortText(
     irt=ItemParameters(a=0.7, b=-2.0, c=0.15, d=0.99),
     key=TextKey(("서울", "Seoul"), case_sensitive=True),
 )
+ADAPTIVE = AdaptiveRules(
+    selection="kullback_leibler",
+    exposure=SympsonHetter((0.25, 0.75)),
+    shares=(AreaShare("reading", 2.0), AreaShare("mathematics", 1.0)),
+    constraints=(
+        AreaCount("reading", 5, 8),
+        Enemies((CHOICE_ID, NUMBER_ID)),
+        Testlet((CHOICE_ID, NUMBER_ID), 1, 2),
+    ),
+    stop_se=0.25,
+    min_items=5,
+    max_items=30,
+    min_information=0.1,
+    classification=Classification(
+        cuts=(-1.0, 0.5),
+        method="probability_ratio",
+        confidence=0.9,
+        half_width=0.2,
+        alpha=0.025,
+        beta=0.1,
+    ),
+    prior_mean=0.5,
+    prior_sd=1.2,
+    carry_over=CarryOver(exam_id=stream_id("exam", uuid7(0xEA)), max_age_days=180, drift_sd=0.25),
+    pretest=PretestPlan(items=2, first_position=4, last_position=12),
+    shows_key=True,
+)
+POOL = Pool(
+    bank_id=BANK_ID,
+    bank_version=3,
+    items=(
+        PooledItem("reading", (1.2, -0.5, 0.2, 0.98)),
+        PooledItem("mathematics", (1.5, 1.0, 0.05, 0.9)),
+    ),
+)
 BLUEPRINT = Blueprint(
     title={"ko": "모의고사", "en": "Mock exam"},
     items=(FormItem(CHOICE_ID, 1), FormItem(NUMBER_ID, 3)),
@@ -105,6 +163,18 @@ BLUEPRINT = Blueprint(
     attempts_allowed=2,
     release="after_closing",
     audience="zone",
+    adaptive=ADAPTIVE,
+    pool=POOL,
+)
+
+
+def _controlled_by(exposure: ExposureControl) -> Blueprint:
+    rules = msgspec.structs.replace(ADAPTIVE, exposure=exposure)
+    return msgspec.structs.replace(BLUEPRINT, adaptive=rules)
+
+
+RANDOMESQUE, PROGRESSIVE, PROPORTIONAL = (
+    _controlled_by(exposure) for exposure in (Randomesque(8), Progressive(2.0), Proportional(0.5))
 )
 
 
@@ -151,9 +221,55 @@ _EVENTS: dict[str, Event] = {
         score=6,
         max_score=11,
         scoring_version=1,
+        ability=ScoredAbility(
+            theta=0.8125,
+            se=0.28,
+            method="eap",
+            items=3,
+            stop_reason="se",
+            category=2,
+            bank_version=3,
+            algorithm_version=1,
+        ),
+    ),
+    "attempt.item_presented.v1": ItemPresented(
+        exam_id=EXAM_ID,
+        examinee_id=STUDENT,
+        step=4,
+        item_id=NUMBER_ID,
+        item_version=3,
+        pretest=False,
+        theta=0.1 + 0.2,
+        draw=0.625,
+        passed_over=(CHOICE_ID, TEXT_ID),
+        bank_version=3,
+        algorithm_version=1,
+    ),
+    "attempt.ability_updated.v1": AbilityUpdated(
+        exam_id=EXAM_ID,
+        examinee_id=STUDENT,
+        step=4,
+        item_id=NUMBER_ID,
+        right=True,
+        pretest=True,
+        theta=-0.3125,
+        se=0.28,
+        method="eap",
+        bank_version=3,
+        algorithm_version=1,
+        seed=2**53 - 1,
+        carried_over_from=stream_id("attempt", uuid7(0xA7)),
+        stop_reason="max_items",
+        category=1,
     ),
     "exam.drafted.v1": ExamDrafted(blueprint=BLUEPRINT),
+    "exam.drafted.v1-randomesque": ExamDrafted(blueprint=RANDOMESQUE),
+    "exam.drafted.v1-progressive": ExamDrafted(blueprint=PROGRESSIVE),
+    "exam.drafted.v1-proportional": ExamDrafted(blueprint=PROPORTIONAL),
     "exam.published.v1": ExamPublished(blueprint=BLUEPRINT),
+    "exam.published.v1-randomesque": ExamPublished(blueprint=RANDOMESQUE),
+    "exam.published.v1-progressive": ExamPublished(blueprint=PROGRESSIVE),
+    "exam.published.v1-proportional": ExamPublished(blueprint=PROPORTIONAL),
     "exam.closed.v1": ExamClosed(reason="window_ended"),
     "exam.results_released.v1": ResultsReleased(),
     "item_bank.created.v1": ItemBankCreated(name="수학", description="2026"),
@@ -210,6 +326,7 @@ _EVENTS: dict[str, Event] = {
         sha256="5f3c" * 16,
         code_sha256="a1b2" * 16,
     ),
+    **CALIBRATION_EVENTS,
 }
 
 EXAMPLES: dict[str, RecordedEvent] = {

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
 
 import httpx
+import msgspec
+import numpy as np
 import psycopg
 from fastapi import FastAPI
 from psycopg.rows import dict_row
 
+from domain.cat.logistic import LogisticItems
+from domain.exams.adaptive import AdaptiveRules, PretestPlan
 from domain.items.events import ItemRevised
 from domain.items.responses import ChosenOptions, GivenNumber
 from infra.http.errors import InvalidToken
@@ -22,11 +26,14 @@ from infra.projections.rebuild import rebuild
 from infra.read_store import ReadStore
 from projections.attempts.projection import AttemptsProjection
 from projections.audit.projection import AuditProjection
+from projections.calibrations.projection import CalibrationsProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
 from read_api.router import build_read_router
+from tests.support.adaptive_story import AdaptiveExam, publish_adaptive, take_adaptive
 from tests.support.postgres import ROLE_SECRET
+from tests.support.recorded_calibrations import CALIBRATION_EVENTS
 from tests.support.story import (
     BEGIN,
     ORG,
@@ -44,6 +51,7 @@ PROJECTIONS = [
     AttemptsProjection(),
     ItemAnalysisProjection(),
     AuditProjection(),
+    CalibrationsProjection(),
 ]
 NOW = BEGIN + timedelta(seconds=600)
 RIGHT, WRONG = ChosenOptions(("1",)), ChosenOptions(("2",))
@@ -59,6 +67,7 @@ class School:
     exams: dict[str, str]
     people: dict[str, str]
     attempts: dict[str, str]
+    adaptive: dict[str, AdaptiveExam] = field(default_factory=dict)
 
 
 def a_school() -> School:
@@ -93,15 +102,58 @@ def a_school() -> School:
     }
     story.respond(attempts["juno by_hand"], items[0], WRONG)
     story.respond(attempts["juno by_hand"], items[0], RIGHT)
+    school = School(story, bank, items, exams, people, attempts)
+    _adaptive_exams(school)
+    _calibrate(story, bank, "calibration-here")
     _a_school_elsewhere(story)
-    return School(story, bank, items, exams, people, attempts)
+    return school
+
+
+def _adaptive_exams(school: School) -> None:
+    """One whose keys are kept, one that shows them, and one whose results are not released yet."""
+    for name, blueprint in {
+        "adaptive": {"release": "at_once"},
+        "adaptive shown": {"release": "at_once", "shows_key": True},
+        "adaptive by_hand": {"release": "by_hand", "shows_key": True},
+    }.items():
+        made = _adaptive_exam(school.story, seed=len(school.adaptive), **blueprint)
+        school.adaptive[name] = made
+        school.exams[name] = made.exam_id
+        rng = np.random.default_rng(len(school.adaptive))
+        for person, answers, hands_in in (("mina", None, True), ("juno", 2, False)):
+            school.attempts[f"{person} {name}"] = take_adaptive(
+                school.story, made, school.people[person], 0.4, rng, answers=answers, hands_in=hands_in
+            )
+
+
+def _adaptive_exam(story: Story, seed: int, *, shows_key: bool = False, **blueprint: object) -> AdaptiveExam:
+    rng = np.random.default_rng(seed)
+    bank = LogisticItems.of(rng.uniform(0.8, 2.0, 9), rng.normal(size=9), 0.2, 1.0)
+    rules = AdaptiveRules(
+        max_items=5,
+        stop_se=None,
+        shows_key=shows_key,
+        pretest=PretestPlan(items=1, first_position=2, last_position=3),
+    )
+    return publish_adaptive(story, bank, rules, pretest=2, **blueprint)
+
+
+def _calibrate(story: Story, bank: str, calibration_id: str) -> None:
+    """Everything that is ever recorded of a calibration."""
+    for event in CALIBRATION_EVENTS.values():
+        named = hasattr(event, "calibration_id")
+        story.add(bank, msgspec.structs.replace(event, calibration_id=calibration_id) if named else event)
 
 
 def _a_school_elsewhere(story: Story) -> None:
     """Another organisation in another zone, with some of everything."""
     story.zone_id, story.org_id = "kzone", OTHER_ORG
-    exam = story.exam([story.item(story.bank("Hangul"), "k", a_choice_item())], audience="zone")
-    story.take(exam, story.person(("student", OTHER_ORG), org_id=OTHER_ORG, name="Elsewhere"), [RIGHT])
+    bank = story.bank("Hangul")
+    _calibrate(story, bank, "calibration-elsewhere")
+    exam = story.exam([story.item(bank, "k", a_choice_item())], audience="zone")
+    student = story.person(("student", OTHER_ORG), org_id=OTHER_ORG, name="Elsewhere")
+    story.take(exam, student, [RIGHT])
+    take_adaptive(story, _adaptive_exam(story, seed=9), student, 0.0, np.random.default_rng(9))
     story.zone_id, story.org_id = ZONE, ORG
 
 

@@ -31,6 +31,7 @@ from domain.items.responses import ChosenOptions, Response
 from domain.items.scoring import score
 from domain.users.events import RoleGranted, UserRegistered
 from infra.event_store.feed import FeedPage, OnUnreadable, Partition
+from tests.support.recorded_calibrations import CALIBRATION_EVENTS
 
 ZONE = "univprep"
 BEGIN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -313,7 +314,7 @@ class StoryFeed:
 
 def a_whole_story(examinees: int = 12, seed: int = 7) -> Story:
     """Everything that can happen, in a mixed order: drafts, revisions, changed and withdrawn answers,
-    second attempts, releases."""
+    second attempts, releases, adaptive tests at every stage, calibrations."""
     from domain.exams.events import ExamClosed, ResultsReleased
     from domain.items.events import ItemRevised
     from domain.items.responses import GivenNumber
@@ -350,6 +351,26 @@ def a_whole_story(examinees: int = 12, seed: int = 7) -> Story:
         story.submit(attempt)
     story.add(late_exam, ExamClosed(reason="teacher"))
     story.add(hand_exam, ResultsReleased())
+    _adaptive_tests(story, students[:4], seed)
+    for event in CALIBRATION_EVENTS.values():
+        story.add(bank, event)
     for student in students[: examinees // 2]:
         story.take(open_exam, student, [ChosenOptions(("1",))] * 4 + [None], ordinal=2)
     return story
+
+
+def _adaptive_tests(story: Story, students: Sequence[str], seed: int) -> None:
+    """One taken to the end, one handed in early, one in which an item waits, one just begun."""
+    import numpy as np
+
+    from domain.cat.items import LogisticItems
+    from domain.exams.adaptive import AdaptiveRules, PretestPlan
+    from tests.support.adaptive_story import publish_adaptive, take_adaptive
+
+    rng = np.random.default_rng(seed)
+    bank = LogisticItems.of(rng.uniform(0.8, 2.0, 12), rng.normal(size=12), 0.2, 1.0)
+    pretest = PretestPlan(items=1, first_position=2, last_position=4)
+    exam = publish_adaptive(story, bank, AdaptiveRules(max_items=8, pretest=pretest), pretest=2)
+    stages: list[tuple[int | None, bool]] = [(None, True), (3, True), (5, False), (0, False)]
+    for student, (answers, hands_in) in zip(students, stages, strict=False):
+        take_adaptive(story, exam, student, 0.4, rng, answers=answers, hands_in=hands_in)

@@ -12,7 +12,7 @@ import numpy as np
 from domain.attempts.adaptive import Decision, Ended, Estimate, Presented, Prior, Sitting
 from domain.cat import blueprint as assembly
 from domain.cat import exposure, selection, stopping, sympson_hetter
-from domain.cat.choice import Choice, Rule, Standing
+from domain.cat.choice import Bools, Choice, Rule, Standing
 from domain.cat.content import ContentBalanced
 from domain.cat.grid import DEFAULT_GRID
 from domain.cat.items import LogisticItems
@@ -97,8 +97,7 @@ class LiveTest:
         if hidden is not None:
             return hidden
         if self._plain:
-            row = self.bank.choose(sitting.theta, ~self._left(sitting))
-            return Ended(EXHAUSTED, self._category(sitting.theta)) if row < 0 else self._given(row)
+            return self._given(self.bank.choose(sitting.theta, ~self._left(sitting)))
         return self._chosen(sitting).decision
 
     def explain(self, sitting: Sitting) -> Explanation:
@@ -117,18 +116,34 @@ class LiveTest:
             information_left = float(information[left].max(initial=-np.inf))
         progress = stopping.Progress(sitting.theta, sitting.se, rows, responses, information_left)
         stop = self._stop(progress) if rows.size else None
-        if stop is not None:
+        if stop is not None and (rows.size >= self.rules.max_items or self._is_whole(rows)):
             category = self._category(sitting.theta) if stop.category is None else stop.category
             return Ended(stop.reason, category)
         return None if left.any() else Ended(EXHAUSTED, self._category(sitting.theta))
+
+    def _is_whole(self, rows: Ints) -> bool:
+        """Whether a test that ends here meets every constraint: what is at most holds all the time."""
+        content = () if self._assembler is None else self._assembler.blueprint.constraints
+        lacking = (
+            isinstance(each, assembly.CountBetween) and np.isin(each.items, rows).sum() < each.low
+            for each in content
+        )
+        return not any(lacking) and not self._is_within_testlet(rows)
+
+    def _is_within_testlet(self, rows: Ints) -> bool:
+        """Whether items that share a stimulus were begun, and more of them must follow."""
+        testlets = () if self._assembler is None else self._assembler.blueprint.testlets
+        return any(0 < np.isin(each.items, rows).sum() < each.limits[0] for each in testlets)
 
     def _pretest(self, sitting: Sitting) -> Presented | None:
         plan = self.rules.pretest
         if plan is None:
             return None
+        if self._is_within_testlet(self._counted(sitting)[0]):
+            return None
         due = pretest_positions(sitting.seed, plan)
         had = sum(step.pretest for step in sitting.steps)
-        # Not "is this position due": a plan holds although an examinee's test may be a step behind it.
+        # Not "is this position due": a testlet may have put it off.
         if had >= plan.items or len(sitting.steps) + 1 < due[had]:
             return None
         item = self.pretest_items[int(pretest_order(sitting.seed, len(self.pretest_items))[had])]
@@ -137,8 +152,6 @@ class LiveTest:
     def _chosen(self, sitting: Sitting) -> Explanation:
         rows, _ = self._counted(sitting)
         left = self._left(sitting)
-        if not left.any():
-            return self._told(sitting, Ended(EXHAUSTED, self._category(sitting.theta)))
         posterior = self.posterior(sitting)
         standing = Standing(sitting.theta, DEFAULT_GRID.points, posterior, rows, left)
         area, shadow = None, None
@@ -151,9 +164,9 @@ class LiveTest:
             everything = np.ones(len(self.items), dtype=bool)
             worth = Standing(sitting.theta, DEFAULT_GRID.points, posterior, rows, everything)
             criterion = self._select(self.bank.items, worth, _NO_CHANCE).criterion
-            open_to = left.copy()
-            open_to[rows] = True
-            step = self._assembler.next_item(criterion, rows, eligible=open_to)
+            open_to = self._open_to(sitting, rows, left)
+            # Without a word about who may be given what, the first test of all is found once.
+            step = self._assembler.next_item(criterion, rows, None if open_to.all() else open_to)
             choice, shadow = step.choice, step.test
         choice = self._drawn(choice, sitting)
         passed_over = tuple(self.items[row].item_id for row in choice.passed_over.tolist())
@@ -171,6 +184,17 @@ class LiveTest:
             area,
             shadow,
         )
+
+    def _open_to(self, sitting: Sitting, rows: Ints, left: Bools) -> Bools:
+        """(m,): which items may be in the shadow test: no stimulus comes back once it was left."""
+        open_to = left.copy()
+        assert self._assembler is not None
+        last = self.row_of.get(sitting.steps[-1].item_id, -1) if sitting.steps else -1
+        for testlet in self._assembler.blueprint.testlets:
+            if np.isin(testlet.items, rows).any() and last not in testlet.items:
+                open_to[testlet.items] = False
+        open_to[rows] = True
+        return open_to
 
     def _drawn(self, choice: Choice, sitting: Sitting) -> Choice:
         """What exposure control makes of the choice."""
@@ -221,14 +245,13 @@ class LiveTest:
             np.array([right for _, right in counted], dtype=np.int64),
         )
 
-    def _left(self, sitting: Sitting) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _left(self, sitting: Sitting) -> Bools:
+        """(m,): which items may be given. Those passed over come back where nothing else is left."""
         left = np.ones(len(self.items), dtype=bool)
-        for step in sitting.steps:
-            if not step.pretest:
-                left[self.row_of[step.item_id]] = False
-            for item_id in step.passed_over:
-                left[self.row_of[item_id]] = False
-        return left
+        left[[self.row_of[step.item_id] for step in sitting.steps if not step.pretest]] = False
+        fresh = left.copy()
+        fresh[[self.row_of[item_id] for step in sitting.steps for item_id in step.passed_over]] = False
+        return fresh if fresh.any() else left
 
     def _category(self, theta: float) -> int | None:
         """As the estimate alone classifies."""

@@ -18,8 +18,9 @@ from commands.write_items import (
 )
 from domain.errors import StaleVersion
 from domain.identifiers import stream_id
+from domain.items.bank import ItemBankNotFound
 from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
-from domain.items.item import ItemBankNotFound, ItemExists, ItemNotFound, UnusableItem
+from domain.items.item import ItemExists, ItemNotFound, UnusableItem
 from tests.support.exam_parts import BANK_ID, OTHER_SCHOOL, SCHOOL, STUDENT, choice, numeric, short_text
 from tests.support.memory import World
 

@@ -3,16 +3,14 @@
 import pytest
 
 from commands.kinds import ITEM, ITEM_BANK
+from domain.items.bank import ItemBankExists, NoBank, create_bank
 from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
 from domain.items.item import (
-    ItemBankExists,
     ItemExists,
     ItemNotFound,
     ItemVersionNotFound,
-    NoBank,
     UnusableItem,
     Unwritten,
-    create_bank,
     create_item,
     revise_item,
 )

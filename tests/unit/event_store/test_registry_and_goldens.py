@@ -223,4 +223,11 @@ def test_the_kinds_are_really_looked_for():
         "options",
         "number",
         "text",
+        "randomesque",
+        "progressive",
+        "proportional",
+        "sympson_hetter",
+        "area_count",
+        "enemies",
+        "testlet",
     }

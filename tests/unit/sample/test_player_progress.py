@@ -82,6 +82,16 @@ def test_answers_of_an_earlier_play_do_not_make_this_one_look_faster(screen, tim
     assert lines(screen) == ["DATA: 10 of 10 examinees, 5 answers, 10/s"]
 
 
+def test_before_the_first_examinee_is_done_the_answers_are_told(screen, time):
+    with PlayProgress(screen, "DATA", 3, monotonic=time) as progress:
+        progress.start_clock()
+        time.now += 10
+        progress.answered()
+        play_one(progress, time)
+
+    assert lines(screen)[0] == "DATA: 0 of 3 examinees, 1 answers, 0/s"
+
+
 def test_where_all_was_done_before_it_says_so(screen, time):
     with PlayProgress(screen, "DATA", 3, monotonic=time) as progress:
         progress.skip(3)
