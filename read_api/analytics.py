@@ -11,9 +11,12 @@ from domain.exams.exam import ExamNotFound
 from infra.http.paths import ExamId
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
+from projections.catalogue.queries import exam
 from projections.item_analysis.queries import exam_sums, item_codes
 from projections.item_analysis.statistics import ExamStatistics, ExamSums, analyse
+from projections.queries import Connection
 from read_api.asking import Staff, require_id
+from read_api.errors import AnalysisOfAdaptiveExam
 from read_api.services import Read
 
 router = APIRouter(prefix="/api/v1/analytics", tags=["analytics"], route_class=ApiRoute)
@@ -67,18 +70,26 @@ class ExamAnalysis(BaseModel):
     operation_id="getExamAnalysis",
     summary="Item analysis of an exam",
     description="Only an examinee's first attempt counts. What is not defined (no variance, fewer than two "
-    "examinees) is null. A draft has no analysis: 404.",
-    responses=problem_responses(401, 403, 404, 422, 503),
+    "examinees) is null. A draft has no analysis: 404. Neither has an adaptive exam, whose examinees have "
+    "different items: 409.",
+    responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
 async def get_analysis(exam_id: ExamId, principal: Staff, read: Read) -> ExamAnalysis:
     require_id(exam_id, "exam", ExamNotFound)
     async with read.of(principal, "item_analysis", "catalogue") as connection:
         sums = await exam_sums(connection, exam_id)
         if sums is None:
+            await _refuse_adaptive(connection, exam_id)
             raise ExamNotFound
         codes = await item_codes(connection, exam_id)
     # Exact fractions over many items take their time, and other requests must not wait for that.
     return await asyncio.to_thread(_analysis, exam_id, sums, codes)
+
+
+async def _refuse_adaptive(connection: Connection, exam_id: str) -> None:
+    found = await exam(connection, exam_id)
+    if found is not None and found["asks_as_staff"] and found["delivery"] == "adaptive":
+        raise AnalysisOfAdaptiveExam
 
 
 def _analysis(exam_id: str, sums: ExamSums, codes: dict[str, str]) -> ExamAnalysis:

@@ -18,6 +18,7 @@ from projections.attempts import queries
 from projections.catalogue.queries import exam, exam_items
 from projections.people.queries import person
 from projections.queries import Connection
+from read_api.abilities import AbilityShown, StepShown, ability_shown
 from read_api.asking import require_id
 from read_api.contents import (
     ItemKind,
@@ -43,12 +44,12 @@ DEFAULT_LANGUAGE: Language = "ko"
 class ItemResult(BaseModel):
     score: int
     max_score: int
-    key: KeyShown
+    key: KeyShown | None = Field(description="Null where an adaptive exam keeps its keys for another time.")
     explanation: TextShown | None
 
 
 class ItemInAttempt(BaseModel):
-    ordinal: int
+    ordinal: int = Field(description="Its place on the form; in an adaptive test the step.")
     item_id: str
     item_version: int
     kind: ItemKind
@@ -59,7 +60,9 @@ class ItemInAttempt(BaseModel):
     options: list[OptionShown] | None = Field(description="Null for items without options.")
     response: ResponseShown | None = Field(description="What is saved; null where nothing is answered.")
     sequence: int | None = Field(description="The sequence number of the saved response.")
-    result: ItemResult | None = Field(description="Null until the results are released.")
+    result: ItemResult | None = Field(
+        description="Null until the results are released, and for items that did not count."
+    )
 
 
 class AttemptShown(BaseModel):
@@ -80,7 +83,17 @@ class AttemptShown(BaseModel):
     responses_given: int
     score: int | None = Field(description="Null until the results are released.")
     max_score: int | None
-    items: list[ItemInAttempt]
+    adaptive: bool = Field(description="Whether each item is chosen by the answers before it.")
+    ability: AbilityShown | None = Field(
+        description="Of adaptive attempts: for staff as it stands, for examinees once results are released."
+    )
+    items: list[ItemInAttempt] = Field(
+        description="Of an adaptive attempt those presented so far, in order; the last one waits for an "
+        "answer unless it has one."
+    )
+    steps: list[StepShown] | None = Field(
+        description="Of adaptive attempts, for the staff of the organisation: what the engine knew, and when."
+    )
     version: int
 
 
@@ -89,7 +102,8 @@ class AttemptShown(BaseModel):
     operation_id="getAttempt",
     summary="An attempt with its items and saved responses",
     description="For the examinee (also with the attempt's own token) and the staff of the organisation. "
-    "Scores, keys and explanations come once the results are released.",
+    "Scores, keys and explanations come once the results are released; of an adaptive exam keys and "
+    "explanations only where its author has said so.",
     responses=problem_responses(401, 403, 404, 422, 503),
 )
 async def get_attempt(
@@ -110,7 +124,11 @@ async def get_attempt(
             # Each projection keeps its own pace: the exam's rows are on their way.
             raise ReadModelBehind(retry_after_s=1)
         language = lang or await _own_language(connection, principal.subject_id)
-        items = await _items(connection, attempt, language)
+        # The exam knows from the first moment on; an attempt begins before its first item is told of.
+        adaptive = at_exam["delivery"] == "adaptive"
+        items = await _items(connection, attempt, language, adaptive=adaptive)
+        ability = ability_shown(await queries.ability(connection, attempt_id)) if adaptive else None
+        steps = await queries.steps(connection, attempt_id) if adaptive and at_exam["asks_as_staff"] else None
     now = services.clock()
     remaining_s = None
     if attempt["deadline"] is not None and attempt["status"] == "in_progress":
@@ -122,7 +140,10 @@ async def get_attempt(
             "exam_title": at_exam["title"],
             "server_now": now,
             "remaining_s": remaining_s,
+            "adaptive": adaptive,
+            "ability": ability,
             "items": items,
+            "steps": steps,
         }
     )
 
@@ -133,14 +154,17 @@ async def _own_language(connection: Connection, user_id: str) -> Language:
     return language
 
 
-async def _items(connection: Connection, attempt: dict[str, Any], language: Language) -> list[ItemInAttempt]:
+async def _items(
+    connection: Connection, attempt: dict[str, Any], language: Language, *, adaptive: bool
+) -> list[ItemInAttempt]:
     attempt_id = attempt["attempt_id"]
+    if adaptive:
+        given = await queries.presented_items(connection, attempt_id)
+    else:
+        given = await exam_items(connection, attempt["exam_id"])
     responses = await queries.responses(connection, attempt_id)
     results = await queries.item_results(connection, attempt_id) if attempt["result_visible"] else {}
-    return [
-        _item(row, language, responses.get(row["item_id"]), results.get(row["item_id"]))
-        for row in await exam_items(connection, attempt["exam_id"])
-    ]
+    return [_item(row, language, responses.get(row["item_id"]), results.get(row["item_id"])) for row in given]
 
 
 def _item(
@@ -168,6 +192,6 @@ def _result(result: dict[str, Any], language: Language) -> ItemResult:
     return ItemResult(
         score=result["score"],
         max_score=result["max_score"],
-        key=key_shown(result["key"]),
+        key=None if result["key"] is None else key_shown(result["key"]),
         explanation=text_shown(explanation, language) if explanation else None,
     )

@@ -17,6 +17,13 @@ class ReadStoreUnreachable(Unavailable):
     title = "The data cannot be read at the moment; ask again in a moment"
 
 
+class AnalysisOfAdaptiveExam(IllegalState):
+    """Examinees of an adaptive exam have different items: see its own report instead."""
+
+    code = "analysis-of-adaptive-exam"
+    title = "Classical item analysis says nothing of an adaptive exam"
+
+
 class ResultsNotReleased(IllegalState):
     """The results of this exam are not for its examinees' eyes yet; `release` says when they will be."""
 

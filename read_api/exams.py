@@ -18,11 +18,13 @@ from infra.http.routing import ApiRoute
 from projections.catalogue import queries
 from projections.queries import Connection
 from read_api.asking import require_id
+from read_api.contents import ItemParametersShown
 from read_api.services import Read
 
 router = APIRouter(prefix="/api/v1/exams", tags=["exams"], route_class=ApiRoute)
 
 ExamStatus = Literal["draft", "published", "closed"]
+Delivery = Literal["fixed", "adaptive"]
 
 
 class ExamShown(BaseModel):
@@ -37,8 +39,14 @@ class ExamShown(BaseModel):
     attempts_allowed: int
     release: ReleaseRule = Field(description="When examinees see their results.")
     audience: Audience
-    item_count: int
-    max_score: int
+    delivery: Delivery = Field(
+        description="`adaptive`: each examinee's items are chosen one by one, by the answers so far."
+    )
+    item_count: int = Field(description="Of an adaptive exam: the most that one test has.")
+    pool_size: int | None = Field(
+        description="How many items an adaptive exam chooses from; for the staff of its organisation."
+    )
+    max_score: int | None = Field(description="Null for adaptive exams: their tests are of different items.")
     results_released: bool = Field(description="Whether somebody has released the results by hand.")
     published_at: datetime | None
     closed_at: datetime | None
@@ -50,12 +58,24 @@ class ExamItemShown(BaseModel):
     item_id: str
     item_version: int
     code: str
+    parameters: ItemParametersShown | None = Field(
+        description="As an adaptive exam pinned them when it was published; null for its pretest items, and "
+        "in other exams."
+    )
 
 
 class ExamInDetail(ExamShown):
     items: list[ExamItemShown] | None = Field(
-        description="The form, for the staff of the exam's organisation. Examinees get it with their attempt."
+        description="The form, or the pool of an adaptive exam, for the staff of the exam's organisation. "
+        "Examinees get theirs with their attempt."
     )
+    adaptive: dict[str, Any] | None = Field(
+        description="The rules of an adaptive exam, as they were drafted; for the staff of its organisation."
+    )
+    bank_id: str | None = Field(
+        description="The bank of a published adaptive exam, on whose scale ability is."
+    )
+    bank_version: int | None = Field(description="Of which version of the bank the pinned parameters are.")
 
 
 @router.get(
@@ -92,7 +112,7 @@ async def get_exam(
         found = await visible_exam(connection, exam_id)
         items = await queries.exam_items(connection, exam_id) if found["asks_as_staff"] else None
     response.headers[ETAG_HEADER] = etag(found["version"])
-    return ExamInDetail.model_validate({**found, "items": items})
+    return ExamInDetail.model_validate({**found, "items": items, "adaptive": found["rules"]})
 
 
 async def visible_exam(connection: Connection, exam_id: str) -> dict[str, Any]:

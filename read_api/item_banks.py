@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from domain.items.item import ItemBankNotFound, ItemNotFound
+from domain.items.bank import ItemBankNotFound
+from domain.items.item import ItemNotFound
 from domain.languages import LocalizedText
 from infra.http.etags import ETAG_HEADER, etag
 from infra.http.paging import Page, Paging, encode_cursor

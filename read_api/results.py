@@ -13,6 +13,7 @@ from infra.http.paths import ExamId
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from projections.attempts import queries
+from read_api.abilities import AbilityShown, AbilitySummary, ability_shown
 from read_api.asking import require_id
 from read_api.attempts import AttemptStatus
 from read_api.errors import ResultsNotReleased
@@ -45,6 +46,7 @@ class AttemptResult(BaseModel):
     ordinal: int
     score: int
     max_score: int
+    ability: AbilityShown | None = Field(description="Of adaptive attempts, which have different items.")
     submitted_at: datetime | None
     scored_at: datetime
 
@@ -55,14 +57,15 @@ class ResultsSummary(BaseModel):
     attempts: int
     in_progress: int
     scored: int
-    mean_score: float | None
+    mean_score: float | None = Field(description="Null for adaptive exams, as the other scores are.")
     lowest_score: int | None
     highest_score: int | None
+    ability: AbilitySummary | None = Field(description="Of adaptive exams alone.")
 
 
 class ExamResults(BaseModel):
     exam_id: str
-    max_score: int
+    max_score: int | None = Field(description="Null for adaptive exams.")
     summary: ResultsSummary | None = Field(description="For the staff of the exam's organisation.")
     items: list[AttemptResult]
     next_cursor: str | None = Field(description="Send as `cursor` for the next page; null on the last one.")
@@ -112,12 +115,17 @@ async def get_results(
     waits = not exam["released"] or (counts["attempts"] > 0 and counts["scored"] == 0)
     if waits and not exam["asks_as_staff"]:
         raise ResultsNotReleased(release=exam["release"])
-    shown = [AttemptResult.model_validate(row) for row in found[: paging.limit]]
+    shown = [
+        AttemptResult.model_validate({**row, "ability": ability_shown(row)}) for row in found[: paging.limit]
+    ]
+    ability = counts if exam["delivery"] == "adaptive" else None
     more = len(found) > paging.limit
     return ExamResults(
         exam_id=exam_id,
         max_score=exam["max_score"],
-        summary=ResultsSummary.model_validate(counts) if exam["asks_as_staff"] else None,
+        summary=ResultsSummary.model_validate({**counts, "ability": ability})
+        if exam["asks_as_staff"]
+        else None,
         items=shown,
         next_cursor=encode_cursor(list_name, shown[-1].attempt_id) if more else None,
     )

@@ -39,17 +39,23 @@ class NotComparable(Exception):
 def _items_of_exam(
     _connection: Connection, _position: int, _exam: StreamId, events: Sequence[PositionedEvent]
 ) -> set[StreamId]:
-    return {
-        item.item_id
+    blueprints = (
+        each.recorded.event.blueprint
         for each in events
         if isinstance(each.recorded.event, ExamDrafted | ExamPublished)
-        for item in each.recorded.event.blueprint.items
+    )
+    # Nothing of an adaptive exam is a sum over its pool, which may be large.
+    return {
+        item.item_id for blueprint in blueprints if blueprint.adaptive is None for item in blueprint.items
     }
 
 
 def _items_and_attempts_of_exam(
     connection: Connection, position: int, exam: StreamId, events: Sequence[PositionedEvent]
 ) -> set[StreamId]:
+    published = (each.recorded.event for each in events if isinstance(each.recorded.event, ExamPublished))
+    if any(event.blueprint.adaptive is not None for event in published):
+        return set()  # no statistics, however many attempts there are
     attempts = read_checkpoint(connection, "attempts")
     if attempts is None or attempts.position < position or attempts.set_aside:
         raise NotComparable("the list of attempts is behind the statistics of its exams")
@@ -64,23 +70,39 @@ _STATISTICS: Final = {
     "option_statistics": "exam_id",
     "score_distribution": "exam_id",
 }
+_CALIBRATIONS: Final = (
+    "bank_scales",
+    "calibrations",
+    "calibrated_items",
+    "promoted_items",
+    "drift_alarms",
+)
 
 FOOTPRINTS: Final[Mapping[str, Mapping[str, Footprint]]] = {
     "people": {"user": Footprint({"people": "user_id"})},
     "catalogue": {
         "item_bank": Footprint({"item_banks": "bank_id"}),
         "item": Footprint({"item_versions": "item_id", "item_keys": "item_id"}),
-        "exam": Footprint({"exams": "exam_id", "exam_items": "exam_id"}, _items_of_exam),
+        "exam": Footprint(
+            {"exams": "exam_id", "exam_items": "exam_id", "adaptive_exams": "exam_id"}, _items_of_exam
+        ),
     },
     "attempts": {
         "attempt": Footprint(
-            {"attempts": "attempt_id", "attempt_responses": "attempt_id", "scored_items": "attempt_id"}
+            {
+                "attempts": "attempt_id",
+                "attempt_responses": "attempt_id",
+                "scored_items": "attempt_id",
+                "attempt_abilities": "attempt_id",
+                "attempt_steps": "attempt_id",
+            }
         )
     },
     "item_analysis": {
         "item": Footprint({"analysis_items": "item_id"}),
         "exam": Footprint(_STATISTICS, _items_and_attempts_of_exam),
     },
+    "calibrations": {"item_bank": Footprint(dict.fromkeys(_CALIBRATIONS, "bank_id"))},
     "audit": {category: Footprint({"audit_entries": "resource_id"}) for category in _CATEGORIES},
 }
 """By projection and category of stream."""

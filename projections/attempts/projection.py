@@ -1,4 +1,7 @@
-"""Attempts, their saved responses and, once scored, what each item earned."""
+"""Attempts, their saved responses and, once scored, what each item earned.
+
+Of adaptive attempts also each step of the test: see `projections.attempts.sittings`.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -6,83 +9,40 @@ from typing import ClassVar
 import msgspec
 
 from domain.attempts.events import (
+    AbilityUpdated,
     AttemptScored,
     AttemptStarted,
     AttemptSubmitted,
+    ItemPresented,
     ResponseChanged,
     ResponseGiven,
 )
 from domain.events import Event, PositionedEvent, RecordedEvent
+from projections.attempts.sittings import Sittings
+from projections.attempts.tables import ATTEMPT_RESPONSES, ATTEMPTS, SCORED_ITEMS
 from projections.projection import Cursor
-from projections.rows import Row, Rows, Table, owner_of
-
-ATTEMPTS = Table(
-    "attempts",
-    key=("attempt_id",),
-    columns={
-        "attempt_id": "text",
-        "exam_id": "text",
-        "examinee_id": "text",
-        "zone_id": "text",
-        "org_id": "text",
-        "ordinal": "bigint",
-        "status": "text",
-        "started_at": "timestamptz",
-        "deadline": "timestamptz",
-        "grace_s": "double precision",
-        "submitted_at": "timestamptz",
-        "submitted_by": "text",
-        "scored_at": "timestamptz",
-        "score": "numeric",
-        "max_score": "numeric",
-        "responses_given": "bigint",
-        "version": "bigint",
-    },
-)
-ATTEMPT_RESPONSES = Table(
-    "attempt_responses",
-    key=("attempt_id", "item_id"),
-    columns={
-        "attempt_id": "text",
-        "item_id": "text",
-        "item_version": "bigint",
-        "examinee_id": "text",
-        "zone_id": "text",
-        "org_id": "text",
-        "response": "jsonb",
-        "sequence": "bigint",
-        "responded_at": "timestamptz",
-        "changes": "bigint",
-    },
-)
-SCORED_ITEMS = Table(
-    "scored_items",
-    key=("attempt_id", "item_id"),
-    columns={
-        "attempt_id": "text",
-        "item_id": "text",
-        "item_version": "bigint",
-        "exam_id": "text",
-        "examinee_id": "text",
-        "zone_id": "text",
-        "org_id": "text",
-        "score": "bigint",
-        "max_score": "bigint",
-    },
-)
+from projections.rows import Row, Rows, owner_of
 
 
 class AttemptsProjection:
     name: ClassVar[str] = "attempts"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     partitioned: ClassVar[bool] = True
-    tables: ClassVar[tuple[str, ...]] = ("scored_items", "attempt_responses", "attempts")
+    tables: ClassVar[tuple[str, ...]] = (
+        "attempt_steps",
+        "attempt_abilities",
+        "scored_items",
+        "attempt_responses",
+        "attempts",
+    )
     event_types: ClassVar[tuple[type[Event], ...]] = (
         AttemptStarted,
         ResponseGiven,
         ResponseChanged,
         AttemptSubmitted,
         AttemptScored,
+        ItemPresented,
+        AbilityUpdated,
     )
 
     def apply(self, cursor: Cursor, events: Sequence[PositionedEvent]) -> None:
@@ -96,13 +56,16 @@ class AttemptsProjection:
                 if isinstance(each.event, ResponseGiven | ResponseChanged)
             ),
         )
+        sittings = Sittings(cursor, attempts, recorded)
         scored_items: list[Row] = []
         for each in recorded:
             _apply_one(each, attempts, responses, scored_items)
+            sittings.apply(each)
             attempts.change(each.stream_id, version=each.version)
         attempts.save(cursor)
         responses.save(cursor)
         SCORED_ITEMS.save(cursor, scored_items)
+        sittings.save(cursor)
 
 
 def _apply_one(recorded: RecordedEvent, attempts: Rows, responses: Rows, scored_items: list[Row]) -> None:
@@ -119,6 +82,8 @@ def _apply_one(recorded: RecordedEvent, attempts: Rows, responses: Rows, scored_
                 attempt_id, status="scored", scored_at=at, score=event.score, max_score=event.max_score
             )
             scored_items.extend(_scored(recorded, event))
+        case AbilityUpdated(step=0):
+            attempts.change(attempt_id, adaptive=True)
         case _:
             pass
 
@@ -141,6 +106,7 @@ def _started(recorded: RecordedEvent, event: AttemptStarted) -> Row:
         "max_score": None,
         "responses_given": 0,
         "version": recorded.version,
+        "adaptive": False,
     }
 
 

@@ -15,6 +15,8 @@ ALL_ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
     {
+        "attempt.ability_updated": "update",
+        "attempt.item_presented": "update",
         "attempt.response_changed": "update",
         "attempt.response_given": "update",
         "attempt.scored": "update",
@@ -26,7 +28,11 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "exam.results_released": "update",
         "item.created": "create",
         "item.revised": "update",
+        "item_bank.calibrated": "update",
+        "item_bank.calibration_rules_set": "update",
         "item_bank.created": "create",
+        "item_bank.drift_found": "update",
+        "item_bank.parameters_promoted": "approve",
         "organization.founded": "create",
         "organization.service_client_added": "update",
         "system.poison_event_retried": "update",

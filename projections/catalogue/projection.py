@@ -7,11 +7,13 @@ from domain.events import Event, PositionedEvent, RecordedEvent
 from domain.exams.events import ExamClosed, ExamDrafted, ExamPublished, ResultsReleased
 from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
 from projections.catalogue.tables import (
+    ADAPTIVE_EXAMS,
     EXAM_ITEMS,
     EXAMS,
     ITEM_BANKS,
     ITEM_KEYS,
     ITEM_VERSIONS,
+    adaptive_exam_rows,
     bank_row,
     blueprint_columns,
     exam_item_rows,
@@ -20,15 +22,25 @@ from projections.catalogue.tables import (
     item_version_of,
 )
 from projections.projection import Cursor
-from projections.rows import Row, Rows
+from projections.rows import Row, Rows, Table
 
 
 class CatalogueProjection:
-    """An item's key, explanation and parameters go to `read.item_keys` and nowhere else."""
+    """An item's key, explanation and parameters go to `read.item_keys` and nowhere else.
+
+    But for parameters that an adaptive exam pins: they go with its items, which are for staff alone.
+    """
 
     name: ClassVar[str] = "catalogue"
-    version: ClassVar[int] = 1
-    tables: ClassVar[tuple[str, ...]] = ("exam_items", "exams", "item_keys", "item_versions", "item_banks")
+    version: ClassVar[int] = 2
+    tables: ClassVar[tuple[str, ...]] = (
+        "adaptive_exams",
+        "exam_items",
+        "exams",
+        "item_keys",
+        "item_versions",
+        "item_banks",
+    )
     event_types: ClassVar[tuple[type[Event], ...]] = (
         ItemBankCreated,
         ItemCreated,
@@ -78,6 +90,7 @@ def _apply_items(cursor: Cursor, recorded: Sequence[RecordedEvent]) -> None:
 def _apply_exams(cursor: Cursor, recorded: Sequence[RecordedEvent]) -> None:
     exams = EXAMS.load(cursor, ((each.stream_id,) for each in recorded))
     forms: dict[str, list[Row]] = {}
+    adaptive: dict[str, list[Row]] = {}
     for each in recorded:
         exam_id, at = each.stream_id, each.metadata.recorded_at
         match each.event:
@@ -85,6 +98,7 @@ def _apply_exams(cursor: Cursor, recorded: Sequence[RecordedEvent]) -> None:
                 exam = exams.get(exam_id) or exam_row(each)
                 exams.put(exam | blueprint_columns(blueprint))
                 forms[exam_id] = exam_item_rows(each, blueprint)
+                adaptive[exam_id] = adaptive_exam_rows(each, blueprint)
                 if isinstance(each.event, ExamPublished):
                     exams.change(exam_id, status="published", published_at=at)
                 elif exam["drafted_at"] is None:
@@ -98,14 +112,23 @@ def _apply_exams(cursor: Cursor, recorded: Sequence[RecordedEvent]) -> None:
         exams.change(exam_id, version=each.version)
     _sum_points(cursor, exams, forms)
     exams.save(cursor)
-    _replace_forms(cursor, forms)
+    _replace(cursor, EXAM_ITEMS, forms)
+    _replace(cursor, ADAPTIVE_EXAMS, adaptive)
 
 
 def _sum_points(cursor: Cursor, exams: Rows, forms: dict[str, list[Row]]) -> None:
+    """The greatest score; an adaptive exam has none, as each of its tests is of other items."""
+    fixed = {
+        exam_id: form
+        for exam_id, form in forms.items()
+        if (exam := exams.get(exam_id)) is not None and exam["delivery"] == "fixed"
+    }
     items = ITEM_VERSIONS.load(
-        cursor, ((row["item_id"], row["item_version"]) for form in forms.values() for row in form)
+        cursor, ((row["item_id"], row["item_version"]) for form in fixed.values() for row in form)
     )
-    for exam_id, form in forms.items():
+    for exam_id in forms:
+        exams.change(exam_id, max_score=None)
+    for exam_id, form in fixed.items():
         max_score = 0
         for row in form:
             item = items.get(row["item_id"], row["item_version"])
@@ -114,7 +137,8 @@ def _sum_points(cursor: Cursor, exams: Rows, forms: dict[str, list[Row]]) -> Non
         exams.change(exam_id, max_score=max_score)
 
 
-def _replace_forms(cursor: Cursor, forms: dict[str, list[Row]]) -> None:
-    if forms:
-        EXAM_ITEMS.delete(cursor, exam_id=sorted(forms))
-        EXAM_ITEMS.save(cursor, (row for form in forms.values() for row in form))
+def _replace(cursor: Cursor, table: Table, by_exam: dict[str, list[Row]]) -> None:
+    """A draft that is drafted anew keeps nothing of the earlier one."""
+    if by_exam:
+        table.delete(cursor, exam_id=sorted(by_exam))
+        table.save(cursor, (row for rows in by_exam.values() for row in rows))

@@ -6,13 +6,17 @@ from projections.queries import Connection, many, one
 
 
 async def exam(connection: Connection, exam_id: str) -> dict[str, Any] | None:
-    """The exam, with `asks_as_staff` and `released` (whether examinees may see their results)."""
+    """The exam, with `asks_as_staff` and `released` (whether examinees may see their results).
+
+    `rules` and `pool_size` are those of an adaptive exam, and null for everybody but its staff.
+    """
     return await one(
         connection,
         """
         SELECT e.*, read.asker_is_staff_of(e.org_id) AS asks_as_staff,
-               read.results_are_released(e.exam_id) AS released
-        FROM read.exams e WHERE e.exam_id = %s
+               read.results_are_released(e.exam_id) AS released, r.rules, r.pool_size
+        FROM read.exams e LEFT JOIN read.adaptive_exams r USING (exam_id)
+        WHERE e.exam_id = %s
         """,
         [exam_id],
     )
@@ -21,11 +25,11 @@ async def exam(connection: Connection, exam_id: str) -> dict[str, Any] | None:
 async def exams(
     connection: Connection, *, status: str | None, before: str | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Newest first; ids are ordered by time."""
+    """Newest first; ids are ordered by time. `pool_size` as in `exam`."""
     return await many(
         connection,
         """
-        SELECT * FROM read.exams
+        SELECT e.*, r.pool_size FROM read.exams e LEFT JOIN read.adaptive_exams r USING (exam_id)
         WHERE (%(status)s::text IS NULL OR status = %(status)s)
           AND (%(before)s::text IS NULL OR exam_id < %(before)s)
         ORDER BY exam_id DESC LIMIT %(limit)s
@@ -35,11 +39,15 @@ async def exams(
 
 
 async def exam_items(connection: Connection, exam_id: str) -> list[dict[str, Any]]:
-    """The form in its order, with what an examinee sees of each item."""
+    """The form in its order, with what an examinee sees of each item; of an adaptive exam the pool.
+
+    `parameters` are those that an adaptive exam pins. Nobody but its staff gets any row of that.
+    """
     return await many(
         connection,
         """
-        SELECT i.ordinal, i.item_id, i.item_version, v.code, v.kind, v.content_area, v.points, v.public
+        SELECT i.ordinal, i.item_id, i.item_version, i.parameters, v.code, v.kind, v.content_area, v.points,
+               v.public
         FROM read.exam_items i JOIN read.item_versions v USING (item_id, item_version)
         WHERE i.exam_id = %s ORDER BY i.ordinal
         """,

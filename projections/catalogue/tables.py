@@ -78,6 +78,9 @@ EXAMS = Table(
         "published_at": "timestamptz",
         "closed_at": "timestamptz",
         "version": "bigint",
+        "delivery": "text",
+        "bank_id": "text",
+        "bank_version": "bigint",
     },
 )
 EXAM_ITEMS = Table(
@@ -90,6 +93,18 @@ EXAM_ITEMS = Table(
         "item_version": "bigint",
         "zone_id": "text",
         "org_id": "text",
+        "parameters": "jsonb",
+    },
+)
+ADAPTIVE_EXAMS = Table(
+    "adaptive_exams",
+    key=("exam_id",),
+    columns={
+        "exam_id": "text",
+        "zone_id": "text",
+        "org_id": "text",
+        "rules": "jsonb",
+        "pool_size": "bigint",
     },
 )
 
@@ -150,6 +165,7 @@ def exam_row(recorded: RecordedEvent) -> Row:
 
 
 def blueprint_columns(blueprint: Blueprint) -> dict[str, Any]:
+    rules, pool = blueprint.adaptive, blueprint.pool
     return {
         "title": blueprint.title,
         "description": blueprint.description,
@@ -159,11 +175,15 @@ def blueprint_columns(blueprint: Blueprint) -> dict[str, Any]:
         "attempts_allowed": blueprint.attempts_allowed,
         "release": blueprint.release,
         "audience": blueprint.audience,
-        "item_count": len(blueprint.items),
+        "item_count": len(blueprint.items) if rules is None else rules.max_items,
+        "delivery": "fixed" if rules is None else "adaptive",
+        "bank_id": None if pool is None else pool.bank_id,
+        "bank_version": None if pool is None else pool.bank_version,
     }
 
 
 def exam_item_rows(recorded: RecordedEvent, blueprint: Blueprint) -> list[Row]:
+    pinned = _pinned_parameters(blueprint)
     return [
         {
             "exam_id": recorded.stream_id,
@@ -171,8 +191,32 @@ def exam_item_rows(recorded: RecordedEvent, blueprint: Blueprint) -> list[Row]:
             "item_id": item.item_id,
             "item_version": item.item_version,
             **owner_of(recorded),
+            "parameters": parameters,
         }
-        for ordinal, item in enumerate(blueprint.items, 1)
+        for ordinal, (item, parameters) in enumerate(zip(blueprint.items, pinned, strict=True), 1)
+    ]
+
+
+def adaptive_exam_rows(recorded: RecordedEvent, blueprint: Blueprint) -> list[Row]:
+    """One row, or none of a fixed exam."""
+    if blueprint.adaptive is None:
+        return []
+    return [
+        {
+            "exam_id": recorded.stream_id,
+            **owner_of(recorded),
+            "rules": msgspec.to_builtins(blueprint.adaptive),
+            "pool_size": len(blueprint.items),
+        }
+    ]
+
+
+def _pinned_parameters(blueprint: Blueprint) -> list[dict[str, float] | None]:
+    if blueprint.pool is None:
+        return [None] * len(blueprint.items)
+    return [
+        None if item.parameters is None else dict(zip("abcd", item.parameters, strict=True))
+        for item in blueprint.pool.items
     ]
 
 

@@ -2,6 +2,9 @@
 
 Only an examinee's first attempt counts: whoever takes an exam again has seen its items, and counting
 the same person twice would make examinees look more alike than they are.
+
+Adaptive exams have none: each examinee is given other items, chosen so that about half are answered right,
+and neither a share of right answers nor a correlation with the total score means anything then.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +31,7 @@ FIRST_ATTEMPT = 1
 
 class ItemAnalysisProjection:
     name: ClassVar[str] = "item_analysis"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     tables: ClassVar[tuple[str, ...]] = (
         "score_distribution",
         "option_statistics",
@@ -40,7 +43,11 @@ class ItemAnalysisProjection:
 
     def apply(self, cursor: Cursor, events: Sequence[PositionedEvent]) -> None:
         recorded = [each.recorded for each in events]
-        published = [each for each in recorded if isinstance(each.event, ExamPublished)]
+        published = [
+            each
+            for each in recorded
+            if isinstance(each.event, ExamPublished) and each.event.blueprint.adaptive is None
+        ]
         items = ANALYSIS_ITEMS.load(cursor, _items_named(published))
         for each in recorded:
             if isinstance(each.event, ItemCreated | ItemRevised):
@@ -51,7 +58,7 @@ class ItemAnalysisProjection:
         sums: dict[str, _Sums] = {}
         for each in recorded:
             event = each.event
-            if isinstance(event, AttemptScored) and event.ordinal == FIRST_ATTEMPT:
+            if isinstance(event, AttemptScored) and event.ordinal == FIRST_ATTEMPT and event.ability is None:
                 if event.exam_id not in sums:
                     sums[event.exam_id] = _Sums()
                 sums[event.exam_id].count(event)

@@ -13,6 +13,7 @@ from infra.observability.checker_metrics import CheckerMetrics
 from infra.projections.checker import Checker
 from projections.attempts.projection import AttemptsProjection
 from projections.audit.projection import AuditProjection
+from projections.calibrations.projection import CalibrationsProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
@@ -26,6 +27,7 @@ PROJECTIONS = [
     AttemptsProjection(),
     ItemAnalysisProjection(),
     AuditProjection(),
+    CalibrationsProjection(),
 ]
 BY_NAME = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda each: each.name)
 ALL = 1_000

@@ -13,13 +13,20 @@ from domain.items.content import MultipleResponse
 from domain.items.responses import ChosenOptions
 from infra.projections.rebuild import fingerprint
 from projections.attempts.projection import AttemptsProjection
+from projections.calibrations.projection import CalibrationsProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
 from projections.rows import RowMissing
 from tests.support.story import ORG, Story, a_choice_item, a_numeric_item, a_whole_story
 
-PROJECTIONS = [PeopleProjection(), CatalogueProjection(), AttemptsProjection(), ItemAnalysisProjection()]
+PROJECTIONS = [
+    PeopleProjection(),
+    CatalogueProjection(),
+    AttemptsProjection(),
+    ItemAnalysisProjection(),
+    CalibrationsProjection(),
+]
 BY_NAME = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda each: each.name)
 
 
@@ -118,7 +125,7 @@ def test_only_the_newest_version_of_an_item_is_marked_as_such(projector):
     story = a_whole_story()
     apply_all(projector, story)
     newest = rows(projector, "SELECT item_id, item_version FROM read.item_versions WHERE newest")
-    assert Counter(row["item_version"] for row in newest) == {1: 4, 2: 1}
+    assert Counter(row["item_version"] for row in newest) == {1: 18, 2: 1}
     assert len({row["item_id"] for row in newest}) == len(newest)
 
 

@@ -11,12 +11,19 @@ from infra.projections.checkpoints import read_checkpoint
 from infra.projections.rebuild import LogTooShort, fingerprint, rebuild, verify
 from infra.projections.runner import ProjectionRunner
 from projections.attempts.projection import AttemptsProjection
+from projections.calibrations.projection import CalibrationsProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
 from tests.support.story import ChosenOptions, Story, StoryFeed, a_choice_item, a_whole_story
 
-PROJECTIONS = [PeopleProjection(), CatalogueProjection(), AttemptsProjection(), ItemAnalysisProjection()]
+PROJECTIONS = [
+    PeopleProjection(),
+    CatalogueProjection(),
+    AttemptsProjection(),
+    ItemAnalysisProjection(),
+    CalibrationsProjection(),
+]
 BY_NAME = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda each: each.name)
 
 

@@ -104,8 +104,9 @@ def test_the_form_of_an_exam_is_shown_to_its_staff_alone(client, school):
 
 
 def test_item_banks_are_for_staff(client, school):
-    [bank] = client.get("teacher", "/item-banks").json()["items"]
-    assert bank["bank_id"] == school.bank
+    banks = client.get("teacher", "/item-banks").json()["items"]
+    assert banks[-1]["bank_id"] == school.bank
+    assert len(banks) == 1 + len(school.adaptive)
     assert client.get("service", f"/item-banks/{school.bank}").json()["items"] == 3
     client.problem("mina", "/item-banks", 403, "role-required")
     assert client.get("other teacher", "/item-banks").json()["items"] == []
@@ -231,6 +232,7 @@ def test_staff_see_all_results_and_a_summary(client, school):
         "mean_score": 2.0,
         "lowest_score": 1,
         "highest_score": 3,
+        "ability": None,
     }
 
 
@@ -397,11 +399,12 @@ def test_a_database_that_is_away_is_a_problem_to_retry_and_no_fault(database, pr
 
 
 def test_nothing_that_an_examinee_fetches_holds_a_key_before_release(client, school):
-    """Every route, as every examinee; `at_once` results are theirs to see and left out."""
+    """Every route, as every examinee; results that are theirs to see at once are left out."""
     hidden = [school.exams[name] for name in ("by_hand", "after_closing", "in_zone")]
     paths = ["/users/me", "/exams", *(f"/exams/{exam}" for exam in hidden)]
     paths += [f"/exams/{exam}/{part}" for exam in hidden for part in ("attempts", "results")]
-    paths += [f"/attempts/{id_}" for name, id_ in school.attempts.items() if "at_once" not in name]
+    released = ("mina at_once", "juno at_once", "mina adaptive", "mina adaptive shown")
+    paths += [f"/attempts/{id_}" for name, id_ in school.attempts.items() if name not in released]
     paths += [f"/items/{item}" for item in school.items]
     paths += [f"/analytics/exam/{exam}" for exam in hidden]
     for who in ("mina", "juno", "idle", "stranger", "mina's attempt", "other zone"):

@@ -19,15 +19,23 @@ KEYS = {
     "item_keys": ("item_id", "item_version"),
     "exams": ("exam_id",),
     "exam_items": ("exam_id", "ordinal"),
+    "adaptive_exams": ("exam_id",),
     "attempts": ("attempt_id",),
     "attempt_responses": ("attempt_id", "item_id"),
     "scored_items": ("attempt_id", "item_id"),
+    "attempt_abilities": ("attempt_id",),
+    "attempt_steps": ("attempt_id", "step"),
     "analysis_items": ("item_id", "item_version"),
     "exam_statistics": ("exam_id",),
     "item_statistics": ("exam_id", "ordinal"),
     "option_statistics": ("exam_id", "item_id", "option"),
     "score_distribution": ("exam_id", "score"),
     "audit_entries": ("position",),
+    "bank_scales": ("bank_id",),
+    "calibrations": ("calibration_id",),
+    "calibrated_items": ("calibration_id", "ordinal"),
+    "promoted_items": ("bank_id", "bank_version", "item_id"),
+    "drift_alarms": ("calibration_id", "ordinal"),
 }
 STAFF = {"teacher", "tutor", "org_admin", "service"}
 AUDITING = {"org_admin", "zone_admin", "sys_admin"}
@@ -55,23 +63,29 @@ class Rules:
         roles = AUDITING if table == "audit_entries" else STAFF
         return any(grant.role in roles and grant.org_id in {None, row["org_id"]} for grant in asker.roles)
 
-    def _opened(self, asker, table, row):
+    def _opened(self, asker, table, row):  # noqa: PLR0911 - one answer for each table
         own = [each for each in self.rows["attempts"] if each["examinee_id"] == asker.subject_id]
         taken = {each["exam_id"] for each in own}
-        released = {each["exam_id"] for each in own if each["status"] == "scored" and self._released(each)}
+        scored = [each for each in own if each["status"] == "scored" and self._released(each)]
+        released = {each["exam_id"] for each in scored}
         match table:
             case "exams":
                 return row["status"] != "draft" and (
                     row["audience"] == "zone" or row["org_id"] in asker.org_ids or row["exam_id"] in taken
                 )
             case "exam_items":
-                return row["exam_id"] in taken
+                # The pool of an adaptive exam is for its staff.
+                return row["exam_id"] in taken and not self._is_adaptive(row["exam_id"])
             case "item_versions":
-                return self._on_form(row, taken)
+                return self._on_form(row, taken) or self._was_presented(row, own)
             case "item_keys":
                 return self._on_form(row, released)
             case "scored_items":
                 return row["examinee_id"] == asker.subject_id and self._released(row)
+            case "attempt_abilities":
+                return any(row["attempt_id"] == each["attempt_id"] for each in scored)
+            case "attempt_steps":
+                return False
             case _:
                 # Statistics are of nobody, so of nobody but the staff; and so are audit entries.
                 return asker.subject_id in {row.get("user_id"), row.get("examinee_id")}
@@ -80,8 +94,18 @@ class Rules:
         return any(
             (each["item_id"], each["item_version"]) == (row["item_id"], row["item_version"])
             for each in self.rows["exam_items"]
-            if each["exam_id"] in exams
+            if each["exam_id"] in exams and not self._is_adaptive(each["exam_id"])
         )
+
+    def _was_presented(self, row, attempts):
+        return any(
+            (each["item_id"], each["item_version"]) == (row["item_id"], row["item_version"])
+            for each in self.rows["attempt_steps"]
+            if each["attempt_id"] in {attempt["attempt_id"] for attempt in attempts}
+        )
+
+    def _is_adaptive(self, exam_id):
+        return self._exams[exam_id]["delivery"] == "adaptive"
 
     def _released(self, row):
         exam = self._exams[row["exam_id"]]
@@ -171,6 +195,7 @@ OPENINGS = {
     "attempts": "own",
     "attempt_responses": "own",
     "scored_items": "released",
+    "attempt_abilities": "released",
 }
 
 
