@@ -1,14 +1,16 @@
 """Whether this process can do its work: database, migrations, sequencer, projections."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 import structlog
 from psycopg.rows import dict_row
 
+from infra.kafka.delivery import LOG
 from infra.log_reading.health import LogHealth, read_health
 from infra.observability.database_errors import told
 from infra.observability.metrics import ProjectionMetrics
@@ -26,6 +28,11 @@ UNREACHABLE: Final = "the database cannot be reached"
 OTHER_MIGRATIONS: Final = "the database was not migrated by this release"
 MIGRATIONS_PENDING: Final = "migrations are pending"
 
+_KEPT: Final[LiteralString] = """
+    SELECT consumer, position FROM ops.consumer_partitions
+    WHERE consumer = ANY (%s) AND topic = %s AND partition = %s ORDER BY consumer
+"""
+
 log = structlog.get_logger("readiness")
 
 
@@ -37,10 +44,11 @@ class ReadinessProbe:
 
     Args:
         conninfo: of the role `megacity_writer`.
-        ready_lag: events that the sequencer, or a projection, may be behind.
+        ready_lag: events that the sequencer, a projection or a consumer may be behind.
+        consumers: those that run in this process and follow the log, by their names.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three by name
         self,
         conninfo: str,
         metrics: ProjectionMetrics,
@@ -48,12 +56,14 @@ class ReadinessProbe:
         *,
         ready_lag: int,
         good_for_s: float = GOOD_FOR_S,
+        consumers: Sequence[str] = (),
     ) -> None:
         self._conninfo = conninfo
         self._metrics = metrics
         self._sequencer_metrics = sequencer_metrics
         self._ready_lag = ready_lag
         self._good_for_s = good_for_s
+        self._consumers = list(consumers)
         self._found: Readiness | None = None
         self._good_until = 0.0
         self._looking: asyncio.Task[Readiness] | None = None
@@ -89,6 +99,7 @@ class ReadinessProbe:
                 if not migrations:
                     health = self._log(connection)
                     projections = [self._projection(each) for each in read_progress(connection)]
+                    reasons += self._late_consumers(connection, health.head)
         except psycopg.Error as error:
             reachable = False
             reasons.append(UNREACHABLE)
@@ -135,6 +146,14 @@ class ReadinessProbe:
             failed_position=found.failed_position,
             set_aside=found.set_aside,
         )
+
+    def _late_consumers(self, connection: psycopg.Connection[dict[str, Any]], head: int) -> list[str]:
+        rows = connection.execute(_KEPT, [self._consumers, LOG.topic, LOG.partition]).fetchall()
+        return [
+            f"{row['consumer']} is {head - row['position']} events behind"
+            for row in rows
+            if head - row["position"] > self._ready_lag
+        ]
 
     def _reason(self, projection: ProjectionHealth) -> str | None:
         if projection.halted:

@@ -25,7 +25,8 @@ def command(
 ) -> None:
     """Run one role, or all of them, against a database that is already there."""
     settings = load_settings()
-    if role in ("relay", "consumer") and settings.kafka.bootstrap_servers is None:
+    on_kafka = role in ("relay", "consumer") or (role == "cat-engine" and settings.cat.feed == "kafka")
+    if on_kafka and settings.kafka.bootstrap_servers is None:
         raise KafkaNotNamed
     if role == "consumer" and not settings.kafka.projections:
         raise CommandError(

@@ -68,6 +68,11 @@ def _fed_by_kafka(settings: Settings, *, with_kafka: bool) -> Sequence[str] | No
             f"Nothing would feed {', '.join(chosen)}: MEGACITY_KAFKA__PROJECTIONS leaves that to Kafka.",
             remedy="`megacity up --with-kafka`, or leave that setting out.",
         )
+    if settings.cat.feed == "kafka":
+        raise CommandError(
+            "Nobody would decide on responses in adaptive tests: MEGACITY_CAT__FEED leaves that to Kafka.",
+            remedy="`megacity up --with-kafka`, or leave that setting out.",
+        )
     return None
 
 

@@ -1,7 +1,7 @@
 """The log as it lies there: rows in the order of their positions, nothing decoded."""
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from time import monotonic
 from typing import Any, Final, LiteralString, NamedTuple
@@ -38,6 +38,11 @@ _STREAMS_DOWN: Final[LiteralString] = """
 """
 _META: Final[LiteralString] = """
     SELECT e.meta FROM log.positions p JOIN log.events e ON e.append_id = p.append_id WHERE p.position = %s
+"""
+_STREAMS_WITH: Final[LiteralString] = """
+    SELECT DISTINCT e.stream_id
+    FROM log.positions p JOIN log.events e ON e.append_id = p.append_id
+    WHERE p.position > %s AND p.position <= %s AND rtrim(e.type, '0123456789') = ANY (%s)
 """
 
 
@@ -100,6 +105,12 @@ class StoredLog:
             ):
                 yield from found
             position = below
+
+    def streams_with(self, type_names: Sequence[str], after: int, up_to: int) -> list[str]:
+        """The streams that have events of these types, in any version, between two positions."""
+        types = [f"{name}.v" for name in type_names]
+        rows = self._connection.execute(_STREAMS_WITH, [after, up_to, types], prepare=True, binary=True)
+        return [stream_id for (stream_id,) in rows]
 
     def meta_at(self, position: int) -> bytes | None:
         row = self._connection.execute(_META, [position], prepare=True, binary=True).fetchone()

@@ -1,14 +1,17 @@
 """Events that cause commands: each takes effect once, however often it comes.
 
 A command's id is derived from the consumer and the event, so a repeated one finds its own events in the
-stream and does nothing. The position is kept after the command was acknowledged: a crash in between repeats
-the command.
+stream and does nothing; or its reaction decides by the state, which comes to the same. Commands of one stream
+are carried out in order, those of different streams side by side, so that they share a wait for the disk.
+The position is kept after the commands were acknowledged, and not after each: a crash repeats the commands
+of the last moments.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from time import monotonic
 from typing import Any, ClassVar, Final, Protocol
 
 import psycopg
@@ -17,11 +20,24 @@ from commands.context import CommandContext
 from commands.write_side import WriteSide
 from domain.errors import Unavailable
 from domain.events import Actor, Event, PositionedEvent, RecordedEvent
-from infra.kafka.kept_positions import hold, keep, kept_everywhere, read_or_begin, relayed_with, sent_to
+from infra.kafka.delivery import LOG, KeptPositionLost, is_outage
+from infra.kafka.kept_positions import (
+    complete_to,
+    keep,
+    kept_everywhere,
+    read_or_begin,
+    relayed_with,
+    sent_to,
+)
 from infra.kafka.port import TopicPartition
 from infra.kafka.reconnecting import Reconnecting
 
 COMMAND_TIME_LIMIT_S: Final = 10.0
+AT_ONCE: Final = 32
+"""Streams whose commands are carried out side by side."""
+KEEP_EVERY_S: Final = 0.2
+"""A crash repeats what was done in this time at most, which costs less than to keep each position."""
+_LOOKS_EVERY_S: Final = 1.0
 
 
 class Reaction(Protocol):
@@ -36,7 +52,10 @@ class Reaction(Protocol):
     event_types: ClassVar[tuple[type[Event], ...]]
 
     async def react(self, write: WriteSide, context: CommandContext, recorded: RecordedEvent) -> None:
-        """Carries out at most one command, under the context's id. Raises what the command raises."""
+        """Carries out at most one command, under the context's id. Raises what the command raises.
+
+        Runs beside reactions to events of other streams.
+        """
         ...
 
 
@@ -48,15 +67,22 @@ class CommandUnanswered(Unavailable):
 
 
 class CommandHandler:
-    """Carries out the commands of a reaction, in order within each partition.
+    """Carries out the commands of a reaction, in order within each stream. For one thread.
+
+    A partition that is met for the first time begins where the consumer is in the log itself, so that who
+    changes from the log to Kafka goes on; `begin_after` is for a consumer that has no position at all.
 
     Args:
         reaction: which command an event causes.
         write: the write side, which works in `loop`.
         loop: a running event loop in another thread.
-        connect: opens a connection of the projector role, with rows as dictionaries.
+        connect: opens a connection of the projector role, with rows as dictionaries. It need not wait for the
+            disk (`synchronous_commit=off`): a position that a crash takes back repeats commands.
         begin_after: where to begin the first time; 0 reacts to everything that has ever happened.
         time_limit_s: a command that takes longer is cancelled and ordered again, which is harmless.
+        at_once: streams whose commands are carried out side by side.
+        relay: the name of the relay that brings the events; then the position in the log follows, for whoever
+            goes back to it.
     """
 
     def __init__(  # noqa: PLR0913 - all but four by name
@@ -68,6 +94,8 @@ class CommandHandler:
         *,
         begin_after: int = 0,
         time_limit_s: float = COMMAND_TIME_LIMIT_S,
+        at_once: int = AT_ONCE,
+        relay: str | None = None,
     ) -> None:
         self._reaction = reaction
         self._write = write
@@ -75,6 +103,11 @@ class CommandHandler:
         self._database = Reconnecting(connect)
         self._begin_after = begin_after
         self._time_limit_s = time_limit_s
+        self._at_once = at_once
+        self._relay = relay
+        self._done: dict[TopicPartition, int] = {}
+        self._kept: dict[TopicPartition, int] = {}
+        self._kept_at = 0.0
 
     @property
     def name(self) -> str:
@@ -86,11 +119,19 @@ class CommandHandler:
 
     def kept(self, partition: TopicPartition) -> int:
         with self._database.connection() as connection:
-            return read_or_begin(connection, self.name, partition, self._begin_after)
+            begin_after = self._begin_after
+            if partition != LOG:
+                begin_after = read_or_begin(connection, self.name, LOG, begin_after)
+            kept = read_or_begin(connection, self.name, partition, begin_after)
+        self._kept[partition] = kept
+        # What was done here has taken effect, whether or not that is kept yet.
+        self._done[partition] = max(kept, self._done.get(partition, 0))
+        return self._done[partition]
 
     def kept_everywhere(self) -> Mapping[TopicPartition, int]:
         with self._database.connection() as connection:
-            return kept_everywhere(connection, self.name)
+            found = kept_everywhere(connection, self.name)
+        return {each: max(position, self._done.get(each, 0)) for each, position in found.items()}
 
     def sent_to(self, relay: str) -> Mapping[TopicPartition, int]:
         with self._database.connection() as connection:
@@ -103,41 +144,113 @@ class CommandHandler:
     def handle(
         self, partition: TopicPartition, after: int, events: Sequence[PositionedEvent], up_to: int
     ) -> None:
-        with self._database.connection() as connection, connection.transaction():
-            # Nothing is held while commands run: what two consumers do at once takes effect once.
-            kept = hold(connection, self.name, partition, after)
-        done = kept
-        try:
-            for event in events:
-                if event.position > kept:
-                    self._carry_out(event.recorded)
-                    done = event.position
-            done = up_to
-        finally:
-            if done > kept:
-                with self._database.connection() as connection:
-                    keep(connection, self.name, partition, kept, done)
+        """See the protocol.
+
+        Where an event fails, those after it in its stream wait. Those of other streams are handled, and come
+        again with it, which is harmless.
+        """
+        done = self._done.get(partition)
+        if done is None or done < after:
+            raise KeptPositionLost
+        fresh = [event for event in events if event.position > done]
+        failed = self._carry_out(fresh) if fresh else None
+        if failed is not None:
+            place, error = failed
+            self._done[partition] = max([done, *(each.position for each in fresh if each.position < place)])
+            raise error
+        self._done[partition] = max(done, up_to)
 
     def settle(self) -> None:
-        """Nothing: a position says it all."""
+        """Keeps positions, now and then. Where that fails commands go on. Raises `KeptPositionLost`."""
+        if monotonic() - self._kept_at >= KEEP_EVERY_S:
+            self._keep()
+            self._kept_at = monotonic()
 
     def close(self) -> None:
-        self._database.close()
+        """Whoever follows begins where this one ends, if the database is there to tell."""
+        try:
+            self._keep()
+        except (psycopg.Error, KeptPositionLost, Unavailable):
+            pass
+        finally:
+            self._database.close()
 
-    def _carry_out(self, recorded: RecordedEvent) -> None:
-        context = command_context(self.name, recorded)
-        work = self._reaction.react(self._write, context, recorded)
+    def _keep(self) -> None:
+        moved = [each for each, position in self._done.items() if position > self._kept[each]]
+        if not moved:
+            return
+        with self._database.connection() as connection:
+            for partition in moved:
+                position = self._done[partition]
+                if not keep(connection, self.name, partition, self._kept[partition], position):
+                    # What was believed to be kept is not: it is read anew, and what follows it is repeated.
+                    del self._done[partition], self._kept[partition]
+                    raise KeptPositionLost
+                self._kept[partition] = position
+            if self._relay is not None:
+                everywhere = complete_to(connection, self.name, self._relay)
+                keep(connection, self.name, LOG, 0, everywhere)
+
+    def _carry_out(self, events: Sequence[PositionedEvent]) -> tuple[int, Exception] | None:
+        """The position of the first event that failed, and why."""
+        work = self._side_by_side(events)
         try:
             running = asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError as error:
             work.close()
             raise CommandUnanswered(reason="the event loop has ended", retry_after_s=1) from error
-        try:
-            running.result(self._time_limit_s)
-        except (CancelledError, TimeoutError) as error:
-            # Cancelled, too, when the write side ends before its consumers: the event is not to blame.
-            running.cancel()
-            raise CommandUnanswered(reason=type(error).__name__, retry_after_s=1) from error
+        while True:
+            try:
+                return running.result(_LOOKS_EVERY_S)
+            except CancelledError as error:
+                # The write side ends before its consumers: the event is not to blame.
+                raise CommandUnanswered(reason=type(error).__name__, retry_after_s=1) from error
+            except TimeoutError as error:
+                # Commands have their limits in there, which hold as long as the loop runs.
+                if not running.done() and not self._loop.is_running():
+                    running.cancel()
+                    raise CommandUnanswered(reason=type(error).__name__, retry_after_s=1) from error
+
+    async def _side_by_side(self, events: Sequence[PositionedEvent]) -> tuple[int, Exception] | None:
+        streams: dict[str, list[PositionedEvent]] = {}
+        for event in events:
+            streams.setdefault(event.recorded.stream_id, []).append(event)
+        waiting = iter(streams.values())
+        failures: list[tuple[int, Exception]] = []
+        if len(streams) == 1:
+            await self._one_after_the_other(waiting, failures)
+        else:
+            count = min(self._at_once, len(streams))
+            await asyncio.gather(*(self._one_after_the_other(waiting, failures) for _ in range(count)))
+        return min(failures, key=lambda failure: failure[0], default=None)
+
+    async def _one_after_the_other(
+        self, waiting: Iterator[Sequence[PositionedEvent]], failures: list[tuple[int, Exception]]
+    ) -> None:
+        """Takes stream after stream, until none waits."""
+        for events in waiting:
+            for event in events:
+                try:
+                    async with asyncio.timeout(self._time_limit_s):
+                        await self._reaction.react(
+                            self._write, command_context(self.name, event.recorded), event.recorded
+                        )
+                except asyncio.CancelledError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - told to whoever delivers, who knows what to do
+                    failures.append((event.position, _unanswered(error)))
+                    break
+            # Where something is away the others would fail too, one after the other.
+            if any(is_outage(error) for _, error in failures):
+                return
+
+
+def _unanswered(error: Exception) -> Exception:
+    if not isinstance(error, TimeoutError):
+        return error
+    refusal = CommandUnanswered(reason=type(error).__name__, retry_after_s=1)
+    refusal.__cause__ = error
+    return refusal
 
 
 def command_context(consumer: str, recorded: RecordedEvent) -> CommandContext:

@@ -21,7 +21,14 @@ from infra.supervision.processes import RoleProcess
 READY_LIMIT_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.5
 TRY_AGAIN_AFTER_S: Final = 10.0
-BESIDE_THE_API: Final[tuple[Role, ...]] = ("sequencer", "projector", "relay", "consumer", "deadlines")
+BESIDE_THE_API: Final[tuple[Role, ...]] = (
+    "sequencer",
+    "projector",
+    "relay",
+    "consumer",
+    "cat-engine",
+    "deadlines",
+)
 """What runs with Kafka, each in a process of its own; their figures are for this machine alone."""
 LOOPBACK: Final = "127.0.0.1"
 
@@ -172,7 +179,10 @@ class Supervisor:
     def _environment(self) -> dict[str, str]:
         if self._fed_by_kafka is None or self.kafka is None:
             return {}
+        # Where Kafka runs it brings the responses to the engine, unless somebody has said otherwise.
+        feed = self._settings.cat.feed if "feed" in self._settings.cat.model_fields_set else "kafka"
         return {
+            "MEGACITY_CAT__FEED": feed,
             "MEGACITY_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
             "MEGACITY_KAFKA__PROJECTIONS": ",".join(self._fed_by_kafka),
         }

@@ -37,7 +37,7 @@ def test_the_example_sets_each_variable_and_no_other() -> None:
 def test_the_roles_are_those_of_the_program_and_together_do_all_of_its_work() -> None:
     roles = {service["command"][1] for service in ROLES.values()}
     assert roles <= set(get_args(Role))
-    assert roles == {"api", "sequencer", "projector", "relay", "consumer", "deadlines"}
+    assert roles == {"api", "sequencer", "projector", "relay", "consumer", "cat-engine", "deadlines"}
 
 
 @pytest.mark.parametrize("name", sorted(ROLES | {"migrate": None}))
@@ -51,6 +51,7 @@ def test_the_settings_of_a_role_are_settings_of_the_program(name, monkeypatch) -
 
     assert settings.environment == "production"
     assert settings.kafka.bootstrap_servers == "kafka:9092"
+    assert settings.cat.feed == "kafka"
     assert "@postgres:5432/megacity" in settings.database.url.get_secret_value()
     assert [each.name for each in fed_by_kafka(settings)] == ["audit"]
 

@@ -17,7 +17,7 @@ from tests.support.processes import finished
 from tests.support.relayed import PARTITIONS, applied, read_all
 from tests.support.system import installation
 
-ROLES = ("sequencer", "projector", "relay", "consumer", "deadlines", "api")
+ROLES = ("sequencer", "projector", "relay", "consumer", "cat-engine", "deadlines", "api")
 ITEMS, EXAMINEES = 5, 50
 ID = re.compile(r"\b(?:[a-z_]+-)?(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32})\b")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?\+00:00")

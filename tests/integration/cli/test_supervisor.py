@@ -100,6 +100,10 @@ def told():
     return []
 
 
+APART = ("sequencer", "projector", "relay", "consumer", "cat-engine", "deadlines", "api")
+"""With Kafka, each in a process of its own."""
+
+
 @pytest.fixture
 def supervised(tmp_path, told):
     """Makes a supervisor with settings in a folder of their own."""
@@ -140,13 +144,22 @@ def test_with_kafka_each_role_has_a_process_and_is_told_where_kafka_is(events, s
     ports = {child_of(each).words[-1] for each in running.processes}
     running.stop()
 
-    assert {event for event in events if event.endswith("starts")} == {
-        f"{role} starts" for role in ("sequencer", "projector", "relay", "consumer", "deadlines", "api")
-    }
-    assert len(ports) == 6
+    assert {event for event in events if event.endswith("starts")} == {f"{role} starts" for role in APART}
+    assert len(ports) == len(APART)
     for environment in environments:
         assert environment["MEGACITY_KAFKA__BOOTSTRAP_SERVERS"] == "broker.example:9092"
         assert environment["MEGACITY_KAFKA__PROJECTIONS"] == "audit"
+        assert environment["MEGACITY_CAT__FEED"] == "kafka"
+
+
+def test_with_kafka_the_engine_stays_on_the_log_where_somebody_has_said_so(events, supervised):
+    running = supervised(("audit",), kafka={"bootstrap_servers": "broker.example:9092"}, cat={"feed": "log"})
+    running.start()
+    environments = [child_of(each).environment for each in running.processes]
+    running.stop()
+
+    assert {each["MEGACITY_CAT__FEED"] for each in environments} == {"log"}
+    assert events
 
 
 def test_the_api_ends_before_anything_else_is_asked_to(events, supervised):
@@ -158,9 +171,9 @@ def test_the_api_ends_before_anything_else_is_asked_to(events, supervised):
     assert events[:2] == ["api is asked to end", "api has ended"]
     asked = [place for place, event in enumerate(events) if event.endswith("asked to end")]
     ended = [place for place, event in enumerate(events) if event.endswith("has ended")]
-    assert len(ended) == 6
+    assert len(ended) == len(APART)
     # All the others are asked at once, so that stopping takes as long as the slowest of them.
-    assert sorted(asked)[1:6] == [2, 3, 4, 5, 6]
+    assert sorted(asked)[1 : len(APART)] == list(range(2, len(APART) + 1))
 
 
 def test_one_process_that_dies_is_started_again_and_the_others_are_left_alone(events, supervised, told):
@@ -176,7 +189,7 @@ def test_one_process_that_dies_is_started_again_and_the_others_are_left_alone(ev
         running.stop()
 
     starts = [event for event in events if event.endswith("starts")]
-    assert len(starts) == 7
+    assert len(starts) == len(APART) + 1
     assert starts[-1] == "relay starts"
     assert any("The relay has died; starting it again in" in text for text in told)
 
@@ -244,7 +257,7 @@ def test_the_processes_are_started_again_only_where_the_database_has_moved(event
     running._look_after_postgres()
     running._look_after_postgres()
     starts = [event for event in events if event.endswith("starts")]
-    assert len(starts) == 6 * (1 + moved)
+    assert len(starts) == len(APART) * (1 + moved)
     running.stop()
 
 
@@ -391,4 +404,11 @@ def test_up_without_kafka_refuses_to_leave_a_projection_to_it(tmp_path):
     code, said = refused(tmp_path, "up", MEGACITY_KAFKA__PROJECTIONS="audit")
     assert code == 2
     assert "Nothing would feed audit" in said
+    assert "--with-kafka" in said
+
+
+def test_up_without_kafka_refuses_to_leave_adaptive_tests_to_it(tmp_path):
+    code, said = refused(tmp_path, "up", MEGACITY_CAT__FEED="kafka")
+    assert code == 2
+    assert "Nobody would decide on responses in adaptive tests" in said
     assert "--with-kafka" in said

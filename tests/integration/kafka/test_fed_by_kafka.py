@@ -95,6 +95,7 @@ def test_only_projections_that_do_not_depend_on_order_can_be_fed():
     ("role", "environment", "sentence"),
     [
         ("consumer", {}, "KAFKA_BOOTSTRAP_SERVERS"),
+        ("cat-engine", {"MEGACITY_CAT__FEED": "kafka"}, "KAFKA_BOOTSTRAP_SERVERS"),
         ("consumer", {"KAFKA_BOOTSTRAP_SERVERS": "one:9092"}, "MEGACITY_KAFKA__PROJECTIONS=audit"),
         ("projector", {"MEGACITY_KAFKA__PROJECTIONS": "people"}, "people depends on the order"),
         ("api", {"MEGACITY_KAFKA__PROJECTIONS": "nonsense"}, "there is no projection 'nonsense'"),

@@ -9,8 +9,8 @@ from psycopg.rows import dict_row
 
 from infra.event_store.log_feed import LogFeed
 from infra.kafka.dead_letters import TableDeadLetters
-from infra.kafka.delivery import LOG, KeptPositionLost
-from infra.kafka.kept_positions import hold, keep, read_or_begin
+from infra.kafka.delivery import LOG
+from infra.kafka.kept_positions import keep, kept_everywhere, read_or_begin
 from infra.kafka.log_consumer import LogConsumer
 from infra.kafka.projection_consumer import ProjectionHandler, read_from_log
 from infra.observability.consumer_metrics import ConsumerMetrics
@@ -138,10 +138,10 @@ def test_what_cannot_be_read_or_applied_is_kept_as_a_dead_letter_and_the_rest_go
 def test_a_position_is_not_kept_over_what_a_restored_database_lacks(log):
     with connect(log) as connection:
         read_or_begin(connection, "someone", LOG, 0)
-        keep(connection, "someone", LOG, 0, 50)
-        assert hold(connection, "someone", LOG, 50) == 50
+        assert keep(connection, "someone", LOG, 0, 50)
         connection.execute("UPDATE ops.consumer_partitions SET position = 10")  # it came back from a backup
-        keep(connection, "someone", LOG, 50, 60)
-        with pytest.raises(KeptPositionLost):
-            hold(connection, "someone", LOG, 60)
-        assert hold(connection, "someone", LOG, 10) == 10
+        assert not keep(connection, "someone", LOG, 50, 60)
+        assert kept_everywhere(connection, "someone") == {LOG: 10}
+        assert keep(connection, "someone", LOG, 10, 20)
+        assert keep(connection, "someone", LOG, 10, 15), "somebody else is ahead, which is no gap"
+        assert kept_everywhere(connection, "someone") == {LOG: 20}

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from contextlib import contextmanager
+from typing import ClassVar
 
 import msgspec
 import psycopg
@@ -12,7 +13,9 @@ from prometheus_client import CollectorRegistry
 from commands.context import CommandContext
 from commands.write_side import WriteSide
 from domain.errors import Unavailable
-from domain.events import RecordedEvent
+from domain.events import Event, RecordedEvent
+from domain.exams.events import ExamClosed, ExamDrafted, ExamPublished
+from domain.items.item import ItemNotFound
 from infra.composition import new_id
 from infra.event_store.log_feed import LogFeed
 from infra.kafka import command_consumer
@@ -120,20 +123,33 @@ def test_what_a_reaction_does_is_done_for_the_school_as_part_of_what_led_to_it(s
     assert drafted["actor"] == {"kind": "engine", "id": "make-up-exams"}
 
 
-def test_a_crash_between_the_command_and_its_position_repeats_nothing(school: School, monkeypatch):
+def test_a_crash_between_the_commands_and_their_position_repeats_nothing(school: School, monkeypatch):
     last = school.closes_exams(3)
-    keep, crashes = command_consumer.keep, []
+    attempts = []
 
-    def crashes_first(*args):
-        if len(crashes) < 2:
-            crashes.append(args)
-            raise psycopg.OperationalError("killed before the position was kept")
-        keep(*args)
+    def is_killed(*args):
+        attempts.append(args)
+        raise psycopg.OperationalError("killed before the position was kept")
 
-    monkeypatch.setattr(command_consumer, "keep", crashes_first)
+    with monkeypatch.context() as patched:
+        patched.setattr(command_consumer, "keep", is_killed)
+        for _ in range(2):
+            attempts.clear()
+            with reacting(school) as running:
+                eventually(lambda: attempts)
+            assert running.kept() == 0
+    assert school.events(DRAFTED) == 6
     with reacting(school) as running:
         running.reaches(last)
-    assert len(crashes) == 2
+    assert school.events(DRAFTED) == 6
+
+
+def test_a_position_that_the_database_has_lost_is_gone_back_to(school: School):
+    last = school.closes_exams(2)
+    with reacting(school) as running:
+        running.reaches(last)
+        everything_comes_again(school)
+        running.reaches(school.closes_exams(1))
     assert school.events(DRAFTED) == 6
 
 
@@ -195,7 +211,7 @@ class AwayForAWhile:
 def test_a_write_side_that_turns_commands_away_is_waited_for(school: School):
     last = school.closes_exams(2)
     away = school.write_side(AwayForAWhile(school._log, turned_away=6))
-    with reacting(school, a_handler(school, write=away)) as running:
+    with reacting(school, a_handler(school, write=away, at_once=1)) as running:
         running.reaches(last)
         assert running.dead_letters() == []
         assert running.metric("outages_total") == 6
@@ -205,7 +221,7 @@ def test_a_write_side_that_turns_commands_away_is_waited_for(school: School):
 def test_a_command_whose_answer_never_comes_is_asked_for_again_and_done_once(school: School):
     last = school.closes_exams(2)
     silent = school.write_side(AwayForAWhile(school._log, unanswered=2))
-    with reacting(school, a_handler(school, write=silent, time_limit_s=0.5)) as running:
+    with reacting(school, a_handler(school, write=silent, time_limit_s=0.5, at_once=1)) as running:
         running.reaches(last)
         assert running.dead_letters() == []
         assert running.metric("outages_total") == 2
@@ -235,6 +251,76 @@ def test_a_write_side_that_ends_first_leaves_no_dead_letter_behind(school: Schoo
     with reacting(school) as running:
         running.reaches(last)
     assert school.events(DRAFTED) == 2
+
+
+class Watched:
+    """Notes what begins and ends, and lets nothing end before as many run as can."""
+
+    name: ClassVar[str] = "watched"
+    event_types: ClassVar[tuple[type[Event], ...]] = (ExamDrafted, ExamPublished, ExamClosed)
+
+    def __init__(self, streams: int) -> None:
+        self.noted: list[tuple[str, str, type[Event]]] = []
+        self.refuses: tuple[str, type[Event]] | None = None
+        self._barrier = asyncio.Barrier(streams)
+
+    async def react(self, write: WriteSide, context: CommandContext, recorded: RecordedEvent) -> None:
+        del write, context
+        event = type(recorded.event)
+        if (recorded.stream_id, event) == self.refuses:
+            self.noted.append(("refused", recorded.stream_id, event))
+            raise ItemNotFound
+        self.noted.append(("begins", recorded.stream_id, event))
+        if self.refuses is None:
+            await self._barrier.wait()
+        self.noted.append(("ends", recorded.stream_id, event))
+
+    def of(self, stream_id: str) -> list[tuple[str, type[Event]]]:
+        return [(what, event) for what, each, event in self.noted if each == stream_id]
+
+
+def test_streams_go_side_by_side_and_the_events_of_each_in_order(school: School):
+    last = school.closes_exams(5)
+    reaction = Watched(streams=5)
+    with reacting(school, a_handler(school, reaction)) as running:
+        running.reaches(last)
+    assert [what for what, _, _ in reaction.noted[:5]] == ["begins"] * 5
+    for stream_id in {stream_id for _, stream_id, _ in reaction.noted}:
+        assert reaction.of(stream_id) == [
+            (what, event) for event in Watched.event_types for what in ("begins", "ends")
+        ]
+
+
+def test_no_more_streams_go_side_by_side_than_are_allowed(school: School):
+    last = school.closes_exams(6)
+    reaction = Watched(streams=2)
+    with reacting(school, a_handler(school, reaction, at_once=2)) as running:
+        running.reaches(last)
+    begun = 0
+    for what, _, _ in reaction.noted:
+        begun += 1 if what == "begins" else -1
+        assert begun <= 2
+
+
+def test_what_fails_holds_up_its_own_stream_alone_and_keeps_its_place_there(school: School):
+    last = school.closes_exams(3)
+    with psycopg.connect(school.database) as admin:
+        streams = admin.execute("SELECT stream_id FROM log.events WHERE type = %s", [DRAFTED]).fetchall()
+    reaction = Watched(streams=1)
+    [refused], [other], _ = streams
+    reaction.refuses = (refused, ExamPublished)
+    with reacting(school, a_handler(school, reaction)) as running:
+        running.reaches(last)
+        assert [type_ for _, _, type_, _, _ in running.dead_letters()] == ["exam.published.v1"]
+    whole = [(what, event) for event in Watched.event_types for what in ("begins", "ends")]
+    first_refusal = reaction.noted.index(("refused", refused, ExamPublished))
+    given_up = max(place for place, (what, _, _) in enumerate(reaction.noted) if what == "refused")
+    assert reaction.noted.index(("ends", other, ExamClosed)) < given_up
+    assert first_refusal < given_up
+    own = reaction.of(refused)
+    assert own[:2] == whole[:2]
+    assert own[-2:] == whole[4:]
+    assert reaction.noted.index(("begins", refused, ExamClosed)) > given_up
 
 
 @pytest.mark.parametrize("broker", BROKERS, indirect=True)

@@ -15,6 +15,8 @@ from infra.operations import Operations, operations_router
 from infra.postgres.roles import WRITER, role_conninfo
 from infra.readiness import ReadinessProbe
 from tests.support.postgres import ROLE_SECRET
+from tests.support.relayed import Writer
+from tests.support.sequencing import sequenced
 from tests.support.stored_story import store
 from tests.support.story import a_whole_story
 
@@ -53,7 +55,7 @@ def admin(database):
 def ask(database):
     """Sends requests to the operations routes, many at once."""
 
-    def send(*paths, good_for_s=60.0, conninfo=None):
+    def send(*paths, good_for_s=60.0, conninfo=None, **options):
         registry = new_registry()
         probe = ReadinessProbe(
             conninfo or role_conninfo(database, WRITER, ROLE_SECRET),
@@ -61,6 +63,7 @@ def ask(database):
             SequencerMetrics.create(registry),
             ready_lag=10,
             good_for_s=good_for_s,
+            **options,
         )
         app = FastAPI()
         app.state.operations = Operations(registry, probe)
@@ -192,3 +195,15 @@ def test_where_nobody_sequences_it_is_not_ready(ask, admin, database):
     [ready] = ask("/readyz")
     assert ready.status_code == 503
     assert ready.json()["reasons"] == ["12 events or more wait for the sequencer"]
+
+
+def test_a_consumer_that_runs_here_and_is_far_behind_makes_it_not_ready(ask, admin, database):
+    Writer(database).write(11)
+    head = sequenced(database)
+    for position, reasons in ((0, [f"cat-engine is {head} events behind"]), (head - 10, [])):
+        admin.execute(
+            "UPDATE ops.consumer_partitions SET position = %s WHERE consumer = 'cat-engine'", [position]
+        )
+        [here], [elsewhere] = ask("/readyz", consumers=["cat-engine"]), ask("/readyz")
+        assert here.json()["reasons"] == reasons
+        assert elsewhere.json()["reasons"] == []
