@@ -9,7 +9,7 @@ from commands.context import CommandContext
 from commands.kinds import EXAM, ITEM
 from commands.pools import pool_of
 from commands.ports import VersionConflict
-from commands.streams import Outcome
+from commands.streams import Loaded, Outcome
 from commands.write_side import WriteSide
 from domain.cat.errors import CatError
 from domain.cat.live.engine import LiveTest
@@ -19,7 +19,9 @@ from domain.exams.adaptive import Pool, faults_in_pool
 from domain.exams.events import Blueprint, FormItem
 from domain.exams.exam import Draft, Exam, ExamNotFound, UnusableBlueprint
 from domain.identifiers import StreamId, stream_id
-from domain.items.item import Written
+from domain.items.item import ItemState, Written
+
+READ_AT_ONCE = 32
 
 
 class Pick(msgspec.Struct, frozen=True):
@@ -142,10 +144,10 @@ async def _with_items(
     write: WriteSide, org_id: StreamId, blueprint: Blueprint, picks: Sequence[Pick]
 ) -> Blueprint:
     """Raises `UnusableBlueprint` where a pick is not an item, or not a version, of the organisation."""
-    faults: list[dict[str, str]] = []
+    faults = await _faults_in_carry_over(write, org_id, blueprint)
     items: list[FormItem] = []
-    for index, pick in enumerate(picks):
-        item = await write.streams.read(ITEM, pick.item_id)
+    known = await _read_items(write, picks)
+    for index, (pick, item) in enumerate(zip(picks, known, strict=True)):
         if not isinstance(item.state, Written) or item.owner.org_id != org_id:
             fault = ("item_id", "unknown-item", "Your organisation has no such item.")
         elif not 1 <= (pick.item_version or 1) <= item.state.item_version:
@@ -158,3 +160,22 @@ async def _with_items(
     if faults:
         raise UnusableBlueprint(errors=faults)
     return msgspec.structs.replace(blueprint, items=tuple(items))
+
+
+async def _faults_in_carry_over(
+    write: WriteSide, org_id: StreamId, blueprint: Blueprint
+) -> list[dict[str, str]]:
+    carried = None if blueprint.adaptive is None else blueprint.adaptive.carry_over
+    if carried is None or (await write.streams.read(EXAM, carried.exam_id)).owner.org_id == org_id:
+        return []
+    detail = "Your organisation has no such exam."
+    return [{"pointer": "/adaptive/carry_over/exam_id", "code": "unknown-exam", "detail": detail}]
+
+
+async def _read_items(write: WriteSide, picks: Sequence[Pick]) -> list[Loaded[ItemState]]:
+    """A pool is large, and its items lie in streams of their own: so many are read at once."""
+    found: list[Loaded[ItemState]] = []
+    for first in range(0, len(picks), READ_AT_ONCE):
+        portion = picks[first : first + READ_AT_ONCE]
+        found += await asyncio.gather(*(write.streams.read(ITEM, pick.item_id) for pick in portion))
+    return found

@@ -3,7 +3,7 @@
 from commands.streams import StreamKind
 from domain.attempts import attempt
 from domain.exams import exam
-from domain.items import item
+from domain.items import bank, item
 from domain.organizations import organization
 from domain.system import projection_control
 from domain.users import account
@@ -12,7 +12,9 @@ USER: StreamKind[account.Account] = StreamKind("user", account.Unregistered(), a
 ORGANIZATION: StreamKind[organization.Organization] = StreamKind(
     "organization", organization.Unfounded(), organization.evolve
 )
-ITEM_BANK: StreamKind[item.BankState] = StreamKind("item_bank", item.NoBank(), item.evolve_bank)
+ITEM_BANK: StreamKind[bank.BankState] = StreamKind(
+    "item_bank", bank.NoBank(), bank.evolve_bank, states=(bank.Bank,)
+)
 ITEM: StreamKind[item.ItemState] = StreamKind("item", item.Unwritten(), item.evolve_item)
 EXAM: StreamKind[exam.Exam] = StreamKind("exam", exam.Nothing(), exam.evolve)
 ATTEMPT: StreamKind[attempt.Attempt] = StreamKind(

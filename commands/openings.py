@@ -50,7 +50,9 @@ async def _prior(write: WriteSide, rules: AdaptiveRules, examinee_id: StreamId) 
     assert sitting is not None
     # Far out the grid of abilities ends: a prior beyond 4 logits would lean against its edge.
     mean = max(-4.0, min(4.0, sitting.theta))
-    return Prior(mean=mean, sd=hypot(sitting.se, rules.carry_over.drift_sd), carried_over_from=attempt_id)
+    # And its points lie 0.2 logits apart: a narrower prior would fall between two of them.
+    sd = max(0.2, hypot(sitting.se, rules.carry_over.drift_sd))
+    return Prior(mean=mean, sd=sd, carried_over_from=attempt_id)
 
 
 async def _latest_scored(
@@ -69,6 +71,8 @@ async def _latest_scored(
         if (
             isinstance(known.state, Scored)
             and known.state.attempt.sitting is not None
+            # One that ended before a response counted has found nothing.
+            and known.state.attempt.sitting.method != "prior"
             and known.state.attempt.started_at >= oldest
         ):
             latest = attempt_id, known.state

@@ -3,42 +3,53 @@
 from commands.kinds import EXAM, ITEM, ITEM_BANK
 from commands.write_side import WriteSide
 from domain.exams.adaptive import Pool, PooledItem
-from domain.exams.events import Blueprint
+from domain.exams.events import Blueprint, FormItem
 from domain.exams.exam import Closed, Published, UnusableBlueprint
-from domain.items.item import Bank, ItemNotFound, Written
+from domain.items.bank import Bank
+from domain.items.item import ItemNotFound, Written
 
 
 async def pool_of(write: WriteSide, blueprint: Blueprint) -> Pool:
     """Parameters and areas of the items, and the version of their bank.
 
+    An item that was calibrated from live responses has the parameters promoted since, whatever its author
+    gave it.
+
     Raises `UnusableBlueprint` where the items are of several banks, or where ability is to be carried over
     from an exam that is not adaptive, not published, or on another bank's scale.
     """
-    faults: list[dict[str, str]] = []
-    bank_id: str | None = None
-    pooled: list[PooledItem] = []
-    for index, picked in enumerate(blueprint.items):
-        item = (await write.streams.peek(ITEM, picked.item_id)).state
-        if isinstance(item, Written) and item.item_version < picked.item_version:
-            item = (await write.streams.read(ITEM, picked.item_id)).state
-        if not isinstance(item, Written):
-            raise ItemNotFound(item_id=picked.item_id)
-        bank_id = bank_id or item.bank_id
-        if item.bank_id != bank_id:
-            detail = "The items of an adaptive exam are of one bank: they must be on one scale."
-            faults.append({"pointer": f"/items/{index}", "code": "another-bank", "detail": detail})
-        content = item.content(picked.item_version)
-        irt = content.irt
-        parameters = None if irt is None else (irt.a, irt.b, irt.c, irt.d)
-        pooled.append(PooledItem(content.content_area, parameters))
-    assert bank_id is not None
+    items = [await _written(write, picked) for picked in blueprint.items]
+    bank_id = items[0].bank_id
     bank = (await write.streams.read(ITEM_BANK, bank_id)).state
     assert isinstance(bank, Bank)
-    pool = Pool(bank_id=bank_id, bank_version=1, items=tuple(pooled))
+    detail = "The items of an adaptive exam are of one bank: they must be on one scale."
+    faults = [
+        {"pointer": f"/items/{index}", "code": "another-bank", "detail": detail}
+        for index, item in enumerate(items)
+        if item.bank_id != bank_id
+    ]
     if faults:
         raise UnusableBlueprint(errors=faults)
+    promoted = bank.parameters_of()
+    pooled = []
+    for picked, item in zip(blueprint.items, items, strict=True):
+        content = item.content(picked.item_version)
+        irt = promoted.get((picked.item_id, picked.item_version), content.irt)
+        parameters = None if irt is None else (irt.a, irt.b, irt.c, irt.d)
+        pooled.append(PooledItem(content.content_area, parameters))
+    pool = Pool(bank_id=bank_id, bank_version=bank.bank_version, items=tuple(pooled))
     await _refuse_other_scale(write, blueprint, pool)
     return pool
+
+
+async def _written(write: WriteSide, picked: FormItem) -> Written:
+    """The item with at least that version; an older state does where it has it. Raises `ItemNotFound`."""
+    item = (await write.streams.peek(ITEM, picked.item_id)).state
+    if isinstance(item, Written) and item.item_version < picked.item_version:
+        item = (await write.streams.read(ITEM, picked.item_id)).state
+    if not isinstance(item, Written):
+        raise ItemNotFound(item_id=picked.item_id)
+    return item
 
 
 async def _refuse_other_scale(write: WriteSide, blueprint: Blueprint, pool: Pool) -> None:

@@ -7,19 +7,9 @@ from commands.kinds import ITEM, ITEM_BANK
 from commands.streams import Outcome, Owner
 from commands.write_side import WriteSide
 from domain.identifiers import StreamId, stream_id
+from domain.items.bank import Bank, BankState, ItemBankNotFound, create_bank
 from domain.items.content import ItemContent
-from domain.items.item import (
-    Bank,
-    BankState,
-    ItemBankNotFound,
-    ItemExists,
-    ItemNotFound,
-    ItemState,
-    Written,
-    create_bank,
-    create_item,
-    revise_item,
-)
+from domain.items.item import ItemExists, ItemNotFound, ItemState, Written, create_item, revise_item
 
 ITEM_CODE_SCOPE = "item_code"
 

@@ -23,9 +23,12 @@ from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from psycopg.rows import dict_row
 
+from commands.api.open_answers import OpenAnswers
 from commands.api.router import write_routers
+from commands.calibrate_bank import BankCalibrations
 from commands.forms import Forms
 from commands.ports import Clock, KeyedHash
+from commands.reactions.cat_engine import CatEngine
 from commands.streams import Streams
 from commands.write_side import WriteSide
 from domain.event_types import EVENTS
@@ -35,6 +38,7 @@ from infra.auth.passwords import PasswordHasher
 from infra.auth.refresh import RefreshTokens
 from infra.auth.signing_key import load_or_create_signing_key, public_jwk
 from infra.auth.tokens import TokenIssuer, TokenVerifier
+from infra.cat_engine import engine_on_kafka, engine_on_log, runs_cat_engine, stream_news
 from infra.claims import Pool, PostgresClaims
 from infra.database import RECONNECT_TIMEOUT_S, Database, open_database
 from infra.due_work import ReadModelDueWork
@@ -49,13 +53,11 @@ from infra.http.metrics import HttpMetrics
 from infra.http.middleware import install_middleware
 from infra.http.openapi import install_openapi
 from infra.http.problems import install_problem_handlers
-from infra.kafka.consumer import TopicConsumer
-from infra.kafka.dead_letters import TopicDeadLetters
-from infra.kafka.port import MAX_MESSAGE_BYTES, Kafka, KafkaNotNamed
-from infra.kafka.projection_consumer import ProjectionHandler, relayed
-from infra.kafka.publishing import Layout
+from infra.kafka.chosen import kafka_clients, kafka_layout
+from infra.kafka.projection_consumers import projection_consumers
 from infra.kafka.relay import Relay
-from infra.kafka.topics import topic_of
+from infra.live_responses import ReadModelLiveResponses
+from infra.observability.cat_metrics import CatMetrics
 from infra.observability.checker_metrics import CheckerMetrics
 from infra.observability.consumer_metrics import ConsumerMetrics
 from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, new_registry
@@ -80,8 +82,10 @@ from infra.server import (
     WRITING,
     Background,
     Role,
+    Supervised,
     follow_deadlines,
     follow_projections,
+    keep_calibrating,
     keep_checking,
     listening_socket,
     run_server,
@@ -91,6 +95,7 @@ from infra.server import (
 from infra.settings import InvalidSettings, Settings
 from projections.attempts.projection import AttemptsProjection
 from projections.audit.projection import AuditProjection
+from projections.calibrations.projection import CalibrationsProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
@@ -119,6 +124,7 @@ def all_projections() -> list[Projection]:
         AttemptsProjection(),
         ItemAnalysisProjection(),
         AuditProjection(),
+        CalibrationsProjection(),
     ]
 
 
@@ -190,6 +196,9 @@ class ApiServices:
     default_zone: ZoneId
     read_store: ReadStore
     consistency_wait_s: float
+    next_item_wait_s: float
+    open_answers: OpenAnswers
+    calibrations: BankCalibrations
     writer_pool: Pool
     projector_pool: Pool
 
@@ -284,6 +293,9 @@ async def open_services(
             default_zone=settings.zone,
             read_store=read_store,
             consistency_wait_s=settings.consistency_wait_s,
+            next_item_wait_s=settings.exam.next_item_wait_s,
+            open_answers=OpenAnswers(),
+            calibrations=BankCalibrations(ReadModelLiveResponses(projector_pool)),
             writer_pool=writer_pool,
             projector_pool=projector_pool,
         )
@@ -329,27 +341,42 @@ def projection_runners(
     ]
 
 
+def projector_connections(database: Database) -> Callable[[], psycopg.Connection[dict[str, Any]]]:
+    conninfo = database.conninfo(PROJECTOR)
+    return lambda: psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
+
+
 def projection_orders(database: Database, feed: EventFeed) -> ProjectionOrders:
     """Carries out what operators order of projections."""
-    conninfo = database.conninfo(PROJECTOR)
-    return ProjectionOrders(
-        lambda: psycopg.connect(conninfo, autocommit=True, row_factory=dict_row),
-        feed,
-        event_codec(),
-        all_projections(),
-    )
+    return ProjectionOrders(projector_connections(database), feed, event_codec(), all_projections())
 
 
 def checker(database: Database, metrics: CheckerMetrics | None = None) -> Checker:
     """Holds samples of the read models against the log."""
-    conninfo = database.conninfo(PROJECTOR)
     return Checker(
-        lambda: psycopg.connect(conninfo, autocommit=True, row_factory=dict_row),
+        projector_connections(database),
         event_codec(),
         all_projections(),
         random=Random(),  # noqa: S311 - which streams are looked at is no secret
         metrics=metrics,
     )
+
+
+def projection_loops(
+    settings: Settings,
+    database: Database,
+    feed: EventFeed,
+    services: ApiServices,
+    registry: CollectorRegistry,
+) -> list[Callable[[], Any]]:
+    """What looks after the projections."""
+    orders = projection_orders(database, feed)
+    loops: list[Callable[[], Any]] = [lambda: follow_projections(services, orders)]
+    every_s, sample = settings.projections.check_interval_s, settings.projections.check_sample
+    if every_s:
+        checking = checker(database, CheckerMetrics.create(registry))
+        loops.append(lambda: keep_checking(checking, every_s, sample))
+    return loops
 
 
 def sequencer(settings: Settings, database: Database, metrics: SequencerMetrics) -> Sequencer:
@@ -360,39 +387,6 @@ def sequencer(settings: Settings, database: Database, metrics: SequencerMetrics)
         idle_interval_s=settings.sequencer.idle_interval_s,
         lease_s=settings.sequencer.lease_s,
         metrics=metrics,
-    )
-
-
-def kafka_clients(settings: Settings) -> Kafka:
-    """Clients of the Kafka that the settings name. Raises `KafkaNotNamed`."""
-    from infra.kafka.python_client import PythonKafka
-
-    given = settings.kafka
-    if given.bootstrap_servers is None:
-        raise KafkaNotNamed
-    security: dict[str, Any] = {"security_protocol": given.security_protocol}
-    if given.ca_file is not None:
-        security["ssl_cafile"] = str(given.ca_file)
-    if given.sasl_mechanism is not None:
-        security["sasl_mechanism"] = given.sasl_mechanism
-        security["sasl_plain_username"] = given.username
-        security["sasl_plain_password"] = given.password.get_secret_value() if given.password else None
-    return PythonKafka(
-        bootstrap_servers=given.bootstrap_servers,
-        security=security,
-        compression=None if given.compression == "none" else given.compression,
-    )
-
-
-def kafka_layout(settings: Settings) -> Layout:
-    """The topics of the log, for whoever fills or follows them."""
-    given = settings.kafka
-    keeps_ms = -1 if given.retention_days is None else given.retention_days * 24 * 3600 * 1000
-    return Layout(
-        prefix=given.topic_prefix,
-        partitions=given.partitions,
-        replication_factor=given.replication_factor or -1,
-        config={"retention.ms": str(keeps_ms), "max.message.bytes": str(MAX_MESSAGE_BYTES)},
     )
 
 
@@ -411,37 +405,37 @@ def open_consumers(
 
     Raises `KafkaNotNamed` and `InvalidSettings`.
     """
-    kafka, layout = kafka_clients(settings), kafka_layout(settings)
-    conninfo = database.conninfo(PROJECTOR)
-
-    def connect() -> psycopg.Connection[dict[str, Any]]:
-        return psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
-
-    with ExitStack() as stack:
-        consumers = []
-        for projection in fed_by_kafka(settings):
-            categories = {each.type_.stored_name.partition(".")[0] for each in projection.event_types}
-            topics = {
-                category: layout.new_topic(topic_of(layout.prefix, category), None) for category in categories
-            }
-            complete_to = relayed(layout.prefix, [topic.name for topic in topics.values()])
-            handler = ProjectionHandler(projection, connect, complete_to)
-            stack.callback(handler.close)
-            dead_letters = TopicDeadLetters(kafka)
-            stack.callback(dead_letters.close)
-            consumer = TopicConsumer(
-                handler=handler,
-                kafka=kafka,
-                topics=topics,
-                feed=feed,
-                codec=event_codec(),
-                dead_letters=dead_letters,
-                group=f"{layout.prefix}.{projection.name}",
-                relay=layout.prefix,
-                metrics=metrics,
-            )
-            consumers.append(RebuiltFirst(projection, feed, connect, consumer))
+    with projection_consumers(
+        fed_by_kafka(settings),
+        projector_connections(database),
+        feed,
+        kafka=kafka_clients(settings),
+        layout=kafka_layout(settings),
+        codec=event_codec(),
+        metrics=metrics,
+    ) as consumers:
         yield consumers
+
+
+@contextmanager
+def deciders(
+    role: Role, settings: Settings, database: Database, write: WriteSide, registry: CollectorRegistry
+) -> Iterator[list[Supervised]]:
+    """The engine of adaptive tests, or what tells waiting examinees of one elsewhere; not started.
+
+    Raises `KafkaNotNamed`.
+    """
+    if not runs_cat_engine(role, settings):
+        yield [stream_news(database, write)] if role in WRITING else []
+        return
+    parts = (ConsumerMetrics.create(registry), CatMetrics.create(registry))
+    with open_feed(database) as feed, ExitStack() as stack:
+        if settings.cat.feed == "log":
+            yield [stack.enter_context(engine_on_log(database, write, feed, *parts))]
+        else:
+            kafka, layout, codec = kafka_clients(settings), kafka_layout(settings), event_codec()
+            on_kafka = engine_on_kafka(database, write, feed, *parts, kafka=kafka, layout=layout, codec=codec)
+            yield [stack.enter_context(on_kafka)]
 
 
 def serve_role(  # noqa: PLR0913 - what one process is told, all but three by name
@@ -495,6 +489,7 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
                 projection_metrics,
                 sequencer_metrics,
                 ready_lag=settings.projections.ready_lag,
+                consumers=[CatEngine.name] if runs_cat_engine(role, settings) else [],
             )
             app.state.operations = Operations(registry, probe)
             background = Background()
@@ -512,25 +507,22 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
                     open_services(settings, database, registry, clock, tracing)
                 )
                 app.state.services = services
+                app.state.end_waiting = services.write.streams.news.close
                 if role in ("all", "projector"):
                     feed = stack.enter_context(open_feed(database))
                     background.runners += projection_runners(
                         settings, database, feed, projection_metrics, tracing
                     )
-                    orders = projection_orders(database, feed)
-                    background.loops.append(lambda: follow_projections(services, orders))
-                    if settings.projections.check_interval_s:
-                        checking = checker(database, CheckerMetrics.create(registry))
-                        background.loops.append(
-                            lambda: keep_checking(
-                                checking,
-                                settings.projections.check_interval_s,
-                                settings.projections.check_sample,
-                            )
-                        )
+                    background.loops += projection_loops(settings, database, feed, services, registry)
+                background.runners += stack.enter_context(
+                    deciders(role, settings, database, services.write, registry)
+                )
                 if role in ("all", "deadlines"):
                     due = ReadModelDueWork(services.projector_pool, settings.exam.submission_grace_s)
                     background.loops.append(lambda: follow_deadlines(services, due))
+                    if settings.cat.calibrate_every_s:
+                        every_s = settings.cat.calibrate_every_s
+                        background.loops.append(lambda: keep_calibrating(services, every_s))
                 if role in WRITING:
                     background.loops.append(lambda: sweep_expired(services))
             await stack.enter_async_context(background.running())

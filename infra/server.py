@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from commands.reactions.calibrations import calibrate_banks_with_news
 from commands.reactions.deadlines import meet_deadlines
 from commands.reactions.projections import look_after_projections
 from infra.due_work import ReadModelDueWork
@@ -22,7 +23,16 @@ from infra.projections.orders import ProjectionOrders
 from infra.settings import Settings
 
 Role = Literal[
-    "all", "api", "write-api", "read-api", "sequencer", "projector", "deadlines", "relay", "consumer"
+    "all",
+    "api",
+    "write-api",
+    "read-api",
+    "sequencer",
+    "projector",
+    "cat-engine",
+    "deadlines",
+    "relay",
+    "consumer",
 ]
 WRITING: Final[frozenset[Role]] = frozenset({"all", "api", "write-api"})
 READING: Final[frozenset[Role]] = frozenset({"all", "api", "read-api"})
@@ -30,6 +40,7 @@ READING: Final[frozenset[Role]] = frozenset({"all", "api", "read-api"})
 DEADLINE_INTERVAL_S = 1.0
 PROJECTIONS_INTERVAL_S = 1.0
 SWEEP_INTERVAL_S = 3600.0
+FIRST_CALIBRATION_S = 60.0
 
 log = structlog.get_logger("server")
 
@@ -114,6 +125,25 @@ async def follow_deadlines(services: Any, due: ReadModelDueWork) -> None:
             await asyncio.sleep(DEADLINE_INTERVAL_S)
 
 
+async def keep_calibrating(services: Any, every_s: float) -> None:
+    """Calibrates item banks that enough examinees have been tested with; the first time soon after the start.
+
+    How often this process is started makes no difference: without news a bank is left alone.
+    """
+    await asyncio.sleep(FIRST_CALIBRATION_S)
+    while True:
+        try:
+            done = await calibrate_banks_with_news(services.write, services.calibrations)
+            if done.calibrated:
+                log.info("item banks calibrated", banks=done.calibrated)
+            for bank_id, error in done.failed:
+                log.error("item bank not calibrated", stream_id=bank_id, error=error.code)
+        except Exception as error:
+            # The database may be away: the next look will do.
+            log.exception("item banks not looked at", error=type(error).__name__)
+        await asyncio.sleep(every_s)
+
+
 async def follow_projections(services: Any, orders: ProjectionOrders) -> None:
     """Tells the log what projections have set aside, and does what was ordered of them."""
     while True:
@@ -158,6 +188,14 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app: Any = self.config.app
+        end_waiting = getattr(app.state, "end_waiting", None)
+        if end_waiting is not None:
+            # Who follows an attempt would go on doing so until the time for ending gracefully is over.
+            end_waiting()
+        await super().shutdown(sockets)
 
 
 def run_server(

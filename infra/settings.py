@@ -109,6 +109,15 @@ class AuthSettings(_Section):
 class ExamSettings(_Section):
     submission_grace_s: float = Field(default=5.0, ge=0, le=300)
     """Answers that reach the server this late after the deadline still count."""
+    next_item_wait_s: float = Field(default=1.0, ge=0, le=30)
+    """How long the answer to a response waits for the next item of an adaptive test."""
+
+
+class CatSettings(_Section):
+    feed: Literal["log", "kafka"] = "log"
+    """Whence the engine of adaptive tests hears of responses. The role `all` runs it where it is the log."""
+    calibrate_every_s: float = Field(default=0.0, ge=0, le=31_536_000)
+    """How often item banks are looked at for calibration, in the role `deadlines`; 0: only when asked."""
 
 
 class ProjectionSettings(_Section):
@@ -222,6 +231,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     auth: AuthSettings
     exam: ExamSettings = ExamSettings()
+    cat: CatSettings = CatSettings()
     projections: ProjectionSettings = ProjectionSettings()
     event_store: EventStoreSettings = EventStoreSettings()
     sequencer: SequencerSettings = SequencerSettings()

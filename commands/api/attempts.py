@@ -9,13 +9,14 @@ from pydantic import BaseModel, Field, ValidationError
 from commands.api.asking import Asked, AskedInAttempt, context_of
 from commands.api.bodies import UserId, WholeNumber, pointers_under, written
 from commands.api.item_bodies import DecimalText, OptionId
+from commands.api.next_items import STILL_DECIDING, still_deciding
+from commands.api.presenting import AskedLanguage, NextItem, shown_next
 from commands.api.services import Services, WriteServices
-from commands.streams import Outcome
+from commands.next_item import give_response_and_wait, is_adaptive, start_attempt_and_wait, whats_next
+from commands.streams import Loaded, Outcome
 from commands.take_exam import (
     GiveResponse,
     StartAttempt,
-    give_response,
-    start_attempt,
     submit_attempt,
     submit_exam,
 )
@@ -30,6 +31,7 @@ from domain.attempts.attempt import (
 )
 from domain.attempts.events import ResponseChanged, ResponseGiven, SubmittedBy
 from domain.items import responses
+from domain.languages import LANGUAGES, Language
 from infra.http.guards import attempt_principal_of
 from infra.http.idempotency import IDEMPOTENCY_KEY_HEADER, command_id_of
 from infra.http.paths import AttemptId, ExamId, ItemIdInPath
@@ -42,6 +44,8 @@ router = APIRouter(prefix="/api/v1", tags=["attempts"], route_class=ApiRoute)
 
 ATTEMPT_TOKEN_MARGIN_S = 600
 LONGEST_ATTEMPT_TOKEN_TTL_S = 24 * 3600
+
+_LANGUAGES_ASKED = frozenset({None, *LANGUAGES})
 
 
 class NewAttempt(RequestModel):
@@ -69,6 +73,7 @@ class AttemptState(BaseModel):
 class StartedAttempt(AttemptState):
     attempt_token: str = Field(description="An access token for this attempt alone.")
     attempt_token_expires_in: int = Field(description="Seconds.")
+    next: NextItem | None = Field(description="Null where all items are there at once.")
 
 
 class OptionsResponse(RequestModel):
@@ -109,6 +114,9 @@ class SavedAnswer(BaseModel):
     applied: bool = Field(description="False where a later answer was saved already.")
     deadline: datetime | None
     server_now: datetime
+    next: NextItem | None = Field(
+        description="What comes now in an adaptive attempt; null where all items are there at once."
+    )
     version: int
 
 
@@ -123,15 +131,19 @@ class SavedAnswer(BaseModel):
     },
 )
 async def start(
-    exam_id: ExamId, response: Response, services: Services, asked: Asked, body: NewAttempt | None = None
+    exam_id: ExamId,
+    response: Response,
+    services: Services,
+    asked: Asked,
+    body: NewAttempt | None = None,
+    lang: AskedLanguage = None,
 ) -> StartedAttempt:
     examinee_id = asked.actor.id if body is None or body.examinee_id is None else body.examinee_id
-    outcome = await start_attempt(
-        services.write, asked, StartAttempt(exam_id=exam_id, examinee_id=examinee_id)
-    )
+    command = StartAttempt(exam_id=exam_id, examinee_id=examinee_id)
+    outcome, now = await start_attempt_and_wait(services.write, asked, command, services.next_item_wait_s)
     if not outcome.events:
         response.status_code = 200
-    state = _answer(response, services, outcome)
+    state = _answer(response, services, outcome.stream_id, now)
     token, expires_in = services.access_tokens.issue(
         Principal(
             subject_id=examinee_id,
@@ -143,7 +155,12 @@ async def start(
         ),
         ttl_s=_token_ttl_s(state),
     )
-    return StartedAttempt(**state.model_dump(), attempt_token=token, attempt_token_expires_in=expires_in)
+    return StartedAttempt(
+        **state.model_dump(),
+        attempt_token=token,
+        attempt_token_expires_in=expires_in,
+        next=await _next(services, now.state, examinee_id, lang),
+    )
 
 
 async def _respond_quickly(request: Request) -> Response | None:
@@ -151,7 +168,8 @@ async def _respond_quickly(request: Request) -> Response | None:
     services: WriteServices = request.app.state.services
     principal = attempt_principal_of(request, services)
     key_is_refused = IDEMPOTENCY_KEY_HEADER in request.headers and not hasattr(request.state, "command_id")
-    if principal is None or key_is_refused:
+    language = request.query_params.get("lang")
+    if principal is None or key_is_refused or language not in _LANGUAGES_ASKED:
         return None
     try:
         body = GivenResponse.model_validate(await request.json())
@@ -160,7 +178,7 @@ async def _respond_quickly(request: Request) -> Response | None:
     asked = context_of(request, principal, command_id_of(request))
     response = Response(media_type="application/json")
     path = request.path_params
-    saved = await respond(path["attempt_id"], path["item_id"], body, response, services, asked)
+    saved = await respond(path["attempt_id"], path["item_id"], body, response, services, asked, language)
     response.body = saved.__pydantic_serializer__.to_json(saved)
     response.headers["content-length"] = str(len(response.body))
     return response
@@ -170,8 +188,13 @@ async def _respond_quickly(request: Request) -> Response | None:
     "/attempts/{attempt_id}/responses/{item_id}",
     operation_id="giveResponse",
     summary="Save the answer to an item",
-    description="Durable when answered. It may be changed until the attempt is handed in.",
-    responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    description="Durable when answered. It may be changed until the attempt is handed in. In an adaptive "
+    "attempt the pending item alone is answered, once, and `next` says what comes then; a repeated request, "
+    "whose answer was lost, is told what is next now.",
+    responses={
+        202: {"model": SavedAnswer, **STILL_DECIDING},
+        **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    },
 )
 @short_way(_respond_quickly)
 async def respond(
@@ -181,14 +204,18 @@ async def respond(
     response: Response,
     services: Services,
     asked: AskedInAttempt,
+    lang: AskedLanguage = None,
 ) -> SavedAnswer:
     command = GiveResponse(
         attempt_id=attempt_id, item_id=item_id, response=_domain(body.response), sequence=body.sequence
     )
     with pointers_under(""):
-        outcome = await give_response(services.write, asked, command)
-    written(response, outcome.stream_id, outcome.version)
+        outcome, now = await give_response_and_wait(services.write, asked, command, services.next_item_wait_s)
+    written(response, attempt_id, now.version)
     facts, saved = _saved(outcome, item_id)
+    coming = await _next(services, now.state, facts.examinee_id, lang)
+    if coming is not None and coming.status == "deciding":
+        still_deciding(response, attempt_id, lang)
     return SavedAnswer(
         attempt_id=attempt_id,
         item_id=item_id,
@@ -197,7 +224,8 @@ async def respond(
         applied=any(isinstance(event, ResponseGiven | ResponseChanged) for event in outcome.events),
         deadline=facts.deadline,
         server_now=services.clock(),
-        version=outcome.version,
+        next=coming,
+        version=now.version,
     )
 
 
@@ -211,7 +239,8 @@ async def respond(
 async def submit(
     attempt_id: AttemptId, response: Response, services: Services, asked: AskedInAttempt
 ) -> AttemptState:
-    return _answer(response, services, await submit_attempt(services.write, asked, attempt_id))
+    outcome = await submit_attempt(services.write, asked, attempt_id)
+    return _answer(response, services, outcome.stream_id, outcome)
 
 
 @router.post(
@@ -223,26 +252,37 @@ async def submit(
 async def submit_latest(
     exam_id: ExamId, response: Response, services: Services, asked: Asked
 ) -> AttemptState:
-    return _answer(response, services, await submit_exam(services.write, asked, exam_id))
+    outcome = await submit_exam(services.write, asked, exam_id)
+    return _answer(response, services, outcome.stream_id, outcome)
 
 
-def _answer(response: Response, services: WriteServices, outcome: Outcome[Attempt]) -> AttemptState:
-    written(response, outcome.stream_id, outcome.version)
+async def _next(
+    services: WriteServices, state: Attempt, examinee_id: str, language: Language | None
+) -> NextItem | None:
+    if not is_adaptive(state):
+        return None
+    return await shown_next(services.write, await whats_next(services.write, state), examinee_id, language)
+
+
+def _answer(
+    response: Response, services: WriteServices, attempt_id: str, known: Loaded[Attempt] | Outcome[Attempt]
+) -> AttemptState:
+    written(response, attempt_id, known.version)
     submitted_by: SubmittedBy | None = None
     status: Literal["in_progress", "submitted", "scored"]
-    match outcome.state:
+    match known.state:
         case NotStarted():
             raise AssertionError("a command on an attempt leaves an attempt")
         case InProgress():
-            facts, status = outcome.state, "in_progress"
+            facts, status = known.state, "in_progress"
         case Submitted():
-            facts, status, submitted_by = outcome.state.attempt, "submitted", outcome.state.by
+            facts, status, submitted_by = known.state.attempt, "submitted", known.state.by
         case Scored():
-            facts, status, submitted_by = outcome.state.attempt, "scored", outcome.state.by
+            facts, status, submitted_by = known.state.attempt, "scored", known.state.by
         case _:
-            assert_never(outcome.state)
+            assert_never(known.state)
     return AttemptState(
-        attempt_id=outcome.stream_id,
+        attempt_id=attempt_id,
         exam_id=facts.exam_id,
         examinee_id=facts.examinee_id,
         ordinal=facts.ordinal,
@@ -252,7 +292,7 @@ def _answer(response: Response, services: WriteServices, outcome: Outcome[Attemp
         deadline=facts.deadline,
         server_now=services.clock(),
         responses_saved=sum(1 for saved in facts.responses.values() if saved.response is not None),
-        version=outcome.version,
+        version=known.version,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, assert_never
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
+from commands.api.adaptive_bodies import AdaptiveBody, PoolState, pool_state, rules_of
 from commands.api.asking import Asked, acting_organization
 from commands.api.bodies import (
     ItemId,
@@ -27,6 +28,7 @@ from commands.author_exam import (
     release_results,
 )
 from commands.streams import Outcome
+from domain.exams.adaptive import MAX_POOL
 from domain.exams.events import Audience, Blueprint, ReleaseRule
 from domain.exams.exam import (
     MAX_ATTEMPTS,
@@ -66,7 +68,15 @@ class PickBody(RequestModel):
 class ExamBody(RequestModel):
     title: LocalizedTitle = Field(examples=[{"ko": "모의고사 1회", "en": "Mock exam 1"}])
     description: LocalizedLongText = Field(default_factory=dict)
-    items: list[PickBody] = Field(min_length=1, max_length=MAX_ITEMS, description="In the order of the form.")
+    items: list[PickBody] = Field(
+        min_length=1,
+        max_length=MAX_POOL,
+        description=f"In the order of the form, at most {MAX_ITEMS}; of an adaptive exam the pool, at most "
+        f"{MAX_POOL}, from one item bank.",
+    )
+    adaptive: AdaptiveBody | None = Field(
+        default=None, description="Each examinee gets a test of their own. Null: one form for everybody."
+    )
     time_limit_s: Annotated[int, WholeNumber(1, MAX_TIME_LIMIT_S)] | None = None
     opens_at: Moment | None = None
     closes_at: Moment | None = None
@@ -94,7 +104,9 @@ class ExamState(BaseModel):
     exam_id: str
     status: Literal["draft", "published", "closed"]
     results_released: bool
+    delivery: Literal["fixed", "adaptive"]
     items: list[PinnedItem]
+    pool: PoolState | None = Field(description="Of a published adaptive exam.")
     version: int
 
 
@@ -139,12 +151,15 @@ async def redraft(
     "/{exam_id}/publish",
     operation_id="publishExam",
     summary="Make a draft final and open it",
+    description="Of an adaptive exam the parameters of its items are pinned as they are now. What its rules "
+    "cannot have with them is refused, with pointers into the draft.",
     responses=problem_responses(401, 403, 404, 409, 412, 422, 503),
 )
 async def publish(
     exam_id: ExamId, response: Response, services: Services, asked: Asked, expected_version: ExpectedVersion
 ) -> ExamState:
-    return _answer(response, await publish_exam(services.write, asked, exam_id, expected_version))
+    with pointers_under(""):
+        return _answer(response, await publish_exam(services.write, asked, exam_id, expected_version))
 
 
 @router.post(
@@ -178,6 +193,7 @@ def _blueprint(body: ExamBody) -> Blueprint:
         attempts_allowed=body.attempts_allowed,
         release=body.release,
         audience=body.audience,
+        adaptive=None if body.adaptive is None else rules_of(body.adaptive),
     )
 
 
@@ -200,13 +216,13 @@ def _answer(response: Response, outcome: Outcome[Exam]) -> ExamState:
             status, released = "closed", outcome.state.results_released
         case _:
             assert_never(outcome.state)
+    blueprint = outcome.state.blueprint
     return ExamState(
         exam_id=outcome.stream_id,
         status=status,
         results_released=released,
-        items=[
-            PinnedItem(item_id=item.item_id, item_version=item.item_version)
-            for item in outcome.state.blueprint.items
-        ],
+        delivery="fixed" if blueprint.adaptive is None else "adaptive",
+        items=[PinnedItem(item_id=item.item_id, item_version=item.item_version) for item in blueprint.items],
+        pool=pool_state(blueprint),
         version=outcome.version,
     )

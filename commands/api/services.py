@@ -5,6 +5,8 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
+from commands.api.open_answers import OpenAnswers
+from commands.calibrate_bank import BankCalibrations
 from commands.write_side import WriteSide
 from domain.zones import ZoneId
 from infra.http.principal import Principal
@@ -57,6 +59,15 @@ class WriteServices(HttpServices, Protocol):
     def password_rules(self) -> PasswordRules: ...
     @property
     def default_zone(self) -> ZoneId: ...
+    @property
+    def next_item_wait_s(self) -> float:
+        """How long an answer in an adaptive attempt waits for the engine, which decides what comes next."""
+        ...
+
+    @property
+    def calibrations(self) -> BankCalibrations: ...
+    @property
+    def open_answers(self) -> OpenAnswers: ...
 
 
 async def _write_services(request: Request) -> WriteServices:

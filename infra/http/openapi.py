@@ -17,6 +17,7 @@ def install_openapi(app: FastAPI) -> None:
         document = generate()
         add_problem_schema(document)
         take_null_out_of_parameters(document)
+        say_streams_in_3_1(document)
         return document
 
     # FastAPI documents this assignment as the way to extend the document.
@@ -44,3 +45,13 @@ def take_null_out_of_parameters(document: dict[str, Any]) -> None:
                 if len(kept) == 1:
                     del schema["anyOf"]
                     parameter["schema"] = {**kept[0], **schema}
+
+
+def say_streams_in_3_1(document: dict[str, Any]) -> None:
+    """FastAPI describes server-sent events by `itemSchema`, which OpenAPI has from 3.2 on."""
+    for operations in document.get("paths", {}).values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                for content in answer.get("content", {}).values():
+                    if "itemSchema" in content:
+                        content["schema"] = content.pop("itemSchema")

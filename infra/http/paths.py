@@ -12,4 +12,5 @@ from infra.http.text import EXAMPLE_UUID7
 ExamId = Annotated[str, Path(description="Id of the exam.", examples=[f"exam-{EXAMPLE_UUID7}"])]
 AttemptId = Annotated[str, Path(description="Id of the attempt.", examples=[f"attempt-{EXAMPLE_UUID7}"])]
 BankId = Annotated[str, Path(description="Id of the item bank.", examples=[f"item_bank-{EXAMPLE_UUID7}"])]
+CalibrationId = Annotated[str, Path(description="Id of the calibration.", examples=[EXAMPLE_UUID7])]
 ItemIdInPath = Annotated[str, Path(description="Id of the item.", examples=[f"item-{EXAMPLE_UUID7}"])]

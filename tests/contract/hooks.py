@@ -32,7 +32,9 @@ REFUSED_BY_RULE = {
     "importItems": {"rows-refused", "unreadable-file"},
     "draftExam": {"unusable-exam", "organization-required"},
     "redraftExam": {"unusable-exam", "stale-version"},
-    "publishExam": {"stale-version"},
+    "publishExam": {"stale-version", "unusable-exam"},
+    "promoteItems": {"nothing-to-promote", "stale-version"},
+    "setCalibrationRules": {"unusable-calibration-rules", "stale-version"},
     "enrolExaminees": {"duplicate-examinee", "organization-required"},
     "giveResponse": {"response-does-not-fit"},
 }
@@ -54,6 +56,10 @@ def before_call(context, case, kwargs):
     operation_id = case.operation.definition.raw["operationId"]
     ids = {**FACTS["ids"].get("*", {}), **FACTS["ids"].get(operation_id, {})}
     has_cursor = bool(case.query) and "cursor" in case.query
+    if has_cursor and operation_id not in FACTS["cursors"]:
+        # A list of which there is one page has given out none.
+        del case.query["cursor"]
+        has_cursor = False
     if has_cursor:
         case.query["cursor"] = FACTS["cursors"][operation_id]
     for name, value in (case.path_parameters or {}).items():

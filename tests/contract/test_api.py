@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.adaptive_api import Sitting, adaptive_exam
 from tests.support.api import running_api
 from tests.support.postgres import fresh_database, run_folder
 
 HERE = Path(__file__).parent
-LIMIT_S = 300
+LIMIT_S = 540
 ALL_PHASES = "examples,coverage,fuzzing,stateful"
 
 
@@ -55,6 +56,8 @@ def facts(school, person):
     handed_in = person.http.post(f"/exams/{closing.exam_id}/attempts", json={})
     for student in students:
         student.http.post(f"/exams/{exam.exam_id}/submit")
+    adaptive = Sitting.start(students[-1], adaptive_exam(school))
+    students[-1].http.post(f"{adaptive.url}/submit")
     bank_cursor = next_cursor(school.teacher, "/item-banks")
     return {
         "ids": {
@@ -67,6 +70,9 @@ def facts(school, person):
             "redraftExam": {"exam_id": drafts[0]},
             "publishExam": {"exam_id": drafts[1]},
             "closeExam": {"exam_id": closing.exam_id},
+            # Finished: an event stream of an attempt that runs would stay open.
+            "getNextItem": {"attempt_id": adaptive.attempt_id},
+            "followAttempt": {"attempt_id": adaptive.attempt_id},
             "giveResponse": {
                 "attempt_id": handed_in.json().get("attempt_id", given),
                 "item_id": closing.item_ids[0],

@@ -48,6 +48,14 @@ def test_it_is_openapi_3_1_and_every_schema_in_it_is_a_schema():
             jsonschema_rs.meta.validate(schema)
 
 
+def test_an_event_stream_says_what_an_event_is_in_words_that_3_1_has():
+    [content] = BY_ID["followAttempt"]["responses"]["200"]["content"].items()
+    media_type, described = content
+    assert media_type == "text/event-stream"
+    assert {"event", "id", "data"} <= described["schema"]["properties"].keys()
+    assert "itemSchema" not in json.dumps(DOCUMENT)
+
+
 def test_every_reference_leads_somewhere():
     text = json.dumps(DOCUMENT)
     named = set(re.findall(r'"#/components/schemas/([^"]+)"', text))

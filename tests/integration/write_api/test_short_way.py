@@ -9,6 +9,7 @@ import pytest
 
 from commands.api import attempts
 from infra.http.routing import _SHORT_WAY
+from tests.support.adaptive_api import Sitting, adaptive_exam, engine_running
 from tests.support.api import Api, Person, choice_item, running_api
 
 NUMBER = {
@@ -61,7 +62,10 @@ def api(postgres_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
     with (
         fresh_database(postgres_server) as conninfo,
-        running_api(conninfo, tmp_path_factory.mktemp("short-way")) as running,
+        # Without an engine of its own: it decides when a test lets it.
+        running_api(
+            conninfo, tmp_path_factory.mktemp("short-way"), role="api", exam={"next_item_wait_s": 5.0}
+        ) as running,
     ):
         yield running
 
@@ -119,6 +123,51 @@ def test_the_short_way_answers_every_request_as_the_declared_way_does(
     assert _facts(api, started[quick.user_id][0]) == _facts(api, started[declared.user_id][0])
 
 
+def test_in_an_adaptive_attempt_the_short_way_answers_as_the_declared_way_does(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school = api.school()
+    exam = adaptive_exam(school)
+    quick, declared = school.students(2)
+
+    def answers(person: Person) -> list[Any]:
+        sitting = Sitting.start(person, exam)
+        pending = sitting.next["item"]["item_id"]
+        wanted, headers = b'{"response": {"options": ["2"]}}', {**JSON, **_as(person.token)}
+        found: list[Any] = []
+
+        def put(item_id: str, body: bytes = wanted, query: str = "", more: dict[str, str] = JSON) -> None:
+            found.append(_put(api, sitting.attempt_id, item_id, body, {**headers, **more}, query=query))
+
+        with engine_running(api):
+            for query in ("lang=fr", "lang=", "lang=KO"):
+                put(pending, query=query)
+            for item_id in ("item-of-nobody", exam.exam_id):
+                put(item_id)
+            for body, more in BODIES:
+                # What fits answers the first item, and whatever comes then comes too late.
+                put(pending, body, more=more)
+            for query in ("lang=en", "lang=ko&lang=ja", "lang=zh", "other=1", ""):
+                put(pending, query=query)
+        object.__setattr__(api.services, "next_item_wait_s", 0.0)
+        pending = sitting.ask().json()["item"]["item_id"]
+        for query in ("", "lang=en"):
+            put(pending, query=query)
+        object.__setattr__(api.services, "next_item_wait_s", 5.0)
+        person.http.post(f"{sitting.url}/submit")
+        put(pending)
+        return [_without_attempt(each, sitting.attempt_id) for each in found]
+
+    by_short_way = answers(quick)
+
+    async def nobody_goes_that_way(request: Any) -> None:
+        del request
+
+    monkeypatch.setattr(attempts.respond, _SHORT_WAY, nobody_goes_that_way)
+    assert by_short_way == answers(declared)
+    assert {status for status, _, _ in by_short_way} >= {200, 202, 400, 409, 415, 422}
+
+
 def test_an_answer_by_the_short_way_is_repeated_with_its_idempotency_key(api: Api) -> None:
     school = api.school()
     exam = school.exam([choice_item()])
@@ -147,8 +196,11 @@ def _as(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def _put(api: Api, attempt_id: str, item_id: str, body: bytes, headers: dict[str, str]) -> tuple[Any, ...]:
-    answer = api.client().put(f"/attempts/{attempt_id}/responses/{item_id}", content=body, headers=headers)
+def _put(
+    api: Api, attempt_id: str, item_id: str, body: bytes, headers: dict[str, str], *, query: str = ""
+) -> tuple[Any, ...]:
+    url = f"/attempts/{attempt_id}/responses/{item_id}" + (f"?{query}" if query else "")
+    answer = api.client().put(url, content=body, headers=headers)
     shown = {name: value for name, value in answer.headers.items() if name not in PASSING_HEADERS}
     assert int(answer.headers["content-length"]) == len(answer.content)
     return answer.status_code, sorted(shown.items()), _without_passing(json.loads(answer.content))
@@ -156,6 +208,11 @@ def _put(api: Api, attempt_id: str, item_id: str, body: bytes, headers: dict[str
 
 def _without_passing(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name not in PASSING}
+
+
+def _without_attempt(found: tuple[Any, ...], attempt_id: str) -> tuple[Any, ...]:
+    status, headers, body = found
+    return status, [(name, value.replace(attempt_id, "it")) for name, value in headers], body
 
 
 def _facts(api: Api, attempt_id: str) -> list[str]:
