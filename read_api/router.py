@@ -2,12 +2,32 @@
 
 from fastapi import APIRouter
 
-from read_api import analytics, attempts, audit, exams, item_banks, results, users
+from read_api import (
+    adaptive_report,
+    analytics,
+    attempts,
+    audit,
+    calibrations,
+    exams,
+    item_banks,
+    results,
+    users,
+)
 
 
 def build_read_router() -> APIRouter:
     """Routes that only read. What they need is in `request.app.state.services`: see `read_api.services`."""
     router = APIRouter()
-    for part in (users, item_banks, exams, results, attempts, analytics, audit):
+    for part in (
+        users,
+        item_banks,
+        calibrations,
+        exams,
+        results,
+        attempts,
+        analytics,
+        adaptive_report,
+        audit,
+    ):
         router.include_router(part.router)
     return router

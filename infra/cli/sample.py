@@ -11,6 +11,8 @@ import msgspec
 import typer
 
 from infra.cli.console import CommandError, output, progress
+from infra.sample.adaptive_player import EXAMINEES, AdaptivePlayReport, play_adaptive
+from infra.sample.adaptive_summary import print_adaptive
 from infra.sample.api_client import PlayStopped
 from infra.sample.datasets import (
     NO_ANSWER,
@@ -113,13 +115,38 @@ def publish_exam(base_url: BaseUrl = None) -> None:
     typer.echo(_run(_publish_sample_exam(settings, url, teacher.email, teacher.password)))
 
 
+@app.command("adaptive")
+def adaptive(
+    base_url: BaseUrl = None,
+    examinees: Annotated[int, typer.Option(min=1, max=999, help="So many simulated ones.")] = EXAMINEES,
+) -> None:
+    """Publish the adaptive sample exam, have it taken by simulated examinees, and print what was found.
+
+    Stopped anywhere, the same command goes on from there.
+    """
+    settings = load_settings()
+    plan = _demo_plan(settings)
+    url = _base_url(settings, base_url)
+    print_adaptive(
+        output(), _run(_play_adaptive(settings, url, plan.client_id, plan.client_secret, examinees))
+    )
+
+
 def play_on_first_start(settings: Settings, base_url: str, demo: Demo) -> None:
-    """What `megacity up` does with the samples: the exam published, LSAT7 played, its analysis printed.
+    """What `megacity up` does with the samples: exams published, LSAT7 and the adaptive one played and shown.
 
     Where that was done before it is found done, so every start may call it.
     """
     teacher = demo.person("teacher")
     _run(_publish_sample_exam(settings, base_url, teacher.email, teacher.password))
+    _play_lsat7(settings, base_url, demo)
+    output().print()
+    print_adaptive(
+        output(), _run(_play_adaptive(settings, base_url, demo.client_id, demo.client_secret, EXAMINEES))
+    )
+
+
+def _play_lsat7(settings: Settings, base_url: str, demo: Demo) -> None:
     try:
         data = load_lsat7()
     except MissingSamples as error:
@@ -150,6 +177,14 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except KeyboardInterrupt:
         progress().print("Stopped. What was played is kept; the same command goes on from there.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+async def _play_adaptive(
+    settings: Settings, base_url: str, client_id: str, client_secret: str, examinees: int
+) -> AdaptivePlayReport:
+    return await play_adaptive(
+        base_url, client_id, client_secret, _state_dir(settings), console=progress(), examinees=examinees
+    )
 
 
 async def _publish_sample_exam(settings: Settings, base_url: str, email: str, password: str) -> str:

@@ -17,12 +17,12 @@ from infra.sample.analysis import ExamAnalysis
 from infra.sample.api_client import ApiClient, ApiRefused, PlayStopped, SignIn, as_service, open_api
 from infra.sample.authoring import ExamPlan, PublishedExam, author_exam
 from infra.sample.datasets import ResponseData, ResponseRow
+from infra.sample.enrolment import enrol
 from infra.sample.progress import PlayProgress, Troubles
 from infra.sample.state_file import StateFile, open_state
 
 CONCURRENCY = 16
 PATIENCE_S = 120.0
-ENROL_AT_ONCE = 500
 SAVE_INTERVAL_S = 2.0
 TOKENS_RENEWED = 3
 """How often an attempt's token may be refused before that is a fault."""
@@ -76,7 +76,7 @@ async def play_data_set(  # noqa: PLR0913 - where to, as whom and what; the rest
             play = _Play(api=api, sign_in=sign_in, file=file, data=data, exam=exam, progress=progress)
             analysis = await play.already_finished(len(rows))
             if analysis is None:
-                await play.enrol(rows)
+                await enrol(sign_in, file, data.name, [row.examinee for row in rows])
                 await play.play(rows, concurrency)
                 analysis = await play.await_analysis(len(rows), patience_s)
         return PlayReport(
@@ -95,15 +95,6 @@ async def play_data_set(  # noqa: PLR0913 - where to, as whom and what; the rest
 def identity(data: ResponseData) -> tuple[object, ...]:
     """What makes two data sets the same one; its title does not."""
     return ("responses", data.name, data.item_codes, data.options, data.key, data.rows)
-
-
-class _Enrolled(msgspec.Struct, frozen=True):
-    external_ref: str
-    user_id: str
-
-
-class _Enrolment(msgspec.Struct, frozen=True):
-    examinees: list[_Enrolled]
 
 
 class _Attempt(msgspec.Struct, frozen=True):
@@ -135,18 +126,6 @@ class _Play:
             return None
         self.progress.skip(examinees)
         return analysis
-
-    async def enrol(self, rows: Sequence[ResponseRow]) -> None:
-        user_ids = self.file.state.user_ids
-        missing = [row.examinee for row in rows if row.examinee not in user_ids]
-        for begin in range(0, len(missing), ENROL_AT_ONCE):
-            names = missing[begin : begin + ENROL_AT_ONCE]
-            body = {"examinees": [{"external_ref": f"{self.data.name}-{name}"} for name in names]}
-            key = self.file.request_key("enrol", body)
-            answer = await self.sign_in.send("POST", "/examinees", body=body, idempotency_key=key)
-            enrolled = answer.read(_Enrolment).examinees
-            user_ids.update((name, each.user_id) for name, each in zip(names, enrolled, strict=True))
-            self.file.save()
 
     async def play(self, rows: Sequence[ResponseRow], concurrency: int) -> None:
         """Plays whoever is not known to have handed in, so many at once."""

@@ -117,11 +117,11 @@ class PlayProgress:
             self._console.print(self._line(), soft_wrap=True)
 
     def _line(self) -> str:
-        if self._done == self.skipped:
+        played = self._done - self.skipped
+        if not played and not self.answers:
             return f"{self._name}: {self._done:,} of {self._total:,} examinees had handed in before"
         line = f"{self._name}: {self._done:,} of {self._total:,} examinees, {self.answers:,} answers"
-        played = self._done - self.skipped
-        if self._done < self._total:
+        if played and self._done < self._total:
             left_s = (self._total - self._done) * self.duration_s / played
             return f"{line}, {self.answers_per_s:,.0f}/s, about {left_s:.0f} s left"
         return f"{line}, {self.answers_per_s:,.0f}/s"

@@ -8,6 +8,7 @@ import pytest
 from domain.exams import exam
 from domain.exams.adaptive import (
     MAX_POOL,
+    MAX_POOL_WEIGHED,
     AdaptiveRules,
     AreaCount,
     AreaShare,
@@ -179,3 +180,14 @@ def test_a_fixed_exam_is_published_without_a_pool():
 def test_another_streams_id_is_no_exam_to_carry_over_from():
     other = CarryOver(exam_id=stream_id("attempt", uuid7(1)))
     assert faults(carry_over=other) == [("/carry_over/exam_id", "unknown-exam")]
+
+
+@pytest.mark.parametrize("selection", ["maximum_expected_information", "kullback_leibler"])
+def test_a_rule_that_weighs_every_item_at_length_takes_a_smaller_pool(selection):
+    ids = tuple(item_id(row) for row in range(MAX_POOL_WEIGHED + 1))
+    rules = AdaptiveRules(selection=selection)
+
+    assert [(pointer, code) for pointer, code, _ in faults_in_rules(rules, ids)] == [
+        ("/selection", "pool-too-large")
+    ]
+    assert list(faults_in_rules(rules, ids[:-1])) == []
