@@ -114,7 +114,10 @@ FILTERS = {
     ("--since", "2026-03-03"): lambda each: each.metadata.recorded_at.day == 3,
     ("--until", "2026-03-03T00:00:00Z"): lambda each: each.metadata.recorded_at.day == 2,
     ("--actor", TEACHER, "--action", "update", "--zone", "univprep"): lambda each: (
-        each.metadata.actor.id == TEACHER and each.version > 1 and each.metadata.zone_id == "univprep"
+        each.metadata.actor.id == TEACHER
+        and each.version > 1
+        and each.metadata.zone_id == "univprep"
+        and type(each.event).__name__ != "ParametersPromoted"  # that is an approval
     ),
 }
 
