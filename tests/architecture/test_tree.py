@@ -110,3 +110,10 @@ def test_no_generated_or_secret_file_is_committed() -> None:
         for path in files_of_the_repository()
         if unwanted.search(name := path.relative_to(ROOT).as_posix())
     ] == []
+
+
+def test_what_tests_share_in_a_package_is_shared_in_a_real_one() -> None:
+    # pytest takes `scope="package"` outside a package for `scope="session"`: servers stay open to the end.
+    asks = [path for path in (ROOT / "tests").rglob("*.py") if 'scope="package"' in text_of(path)]
+    homeless = {path.parent for path in asks if path != Path(__file__).resolve()}
+    assert [str(folder) for folder in homeless if not (folder / "__init__.py").exists()] == []

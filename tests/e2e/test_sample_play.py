@@ -15,7 +15,7 @@ from tests.support.processes import finished, running_system
 
 ITEMS = 6
 EXAMINEES = 80
-SEEN_BEFORE_THE_KILL = 60
+SEEN_BEFORE_THE_KILL = 30
 
 
 @pytest.fixture(scope="module")

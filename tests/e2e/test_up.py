@@ -100,6 +100,7 @@ def test_it_is_ready_with_every_projection_at_the_end_of_the_log(up):
         "attempts",
         "item_analysis",
         "audit",
+        "calibrations",
     }
 
 

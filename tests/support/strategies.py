@@ -1,20 +1,28 @@
 """Hypothesis strategies for every event type, and for what events are made of."""
 
-from datetime import UTC
-from typing import get_args
+from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 from hypothesis import strategies as st
 
 from domain.attempts.events import (
+    AbilityUpdated,
     AttemptScored,
     AttemptStarted,
     AttemptSubmitted,
+    ItemPresented,
     ResponseChanged,
     ResponseGiven,
+    ScoredAbility,
     ScoredItem,
     SubmittedBy,
 )
 from domain.events import Actor, Event, EventMetadata, RecordedEvent
+from domain.exams.adaptive import AdaptiveRules, Pool
 from domain.exams.events import (
     Audience,
     Blueprint,
@@ -37,7 +45,15 @@ from domain.items.content import (
     ShortText,
     TextKey,
 )
-from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
+from domain.items.events import (
+    BankCalibrated,
+    CalibrationRulesSet,
+    DriftFound,
+    ItemBankCreated,
+    ItemCreated,
+    ItemRevised,
+    ParametersPromoted,
+)
 from domain.items.responses import ChosenOptions, GivenNumber, GivenText
 from domain.languages import LANGUAGES
 from domain.organizations.events import OrganizationFounded, ServiceClientAdded
@@ -74,6 +90,39 @@ def maybe(strategy: st.SearchStrategy) -> st.SearchStrategy:
 
 def tuples_of(strategy: st.SearchStrategy, max_size: int = 4) -> st.SearchStrategy[tuple]:
     return st.lists(strategy, max_size=max_size).map(tuple)
+
+
+_PLAIN: dict[Any, st.SearchStrategy] = {
+    str: texts,
+    int: counts,
+    float: numbers,
+    bool: st.booleans(),
+    datetime: times,
+    NoneType: st.none(),
+}
+
+
+def of_type(annotation: Any) -> st.SearchStrategy:
+    """Values of an annotated field, for what has no rules of its own: any text does where text is meant."""
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return st.sampled_from(inner)
+    if origin in (Union, UnionType):
+        return reduce(or_, map(of_type, inner))
+    if origin is tuple and inner[-1] is Ellipsis:
+        return tuples_of(of_type(inner[0]))
+    if origin is tuple:
+        return st.tuples(*map(of_type, inner))
+    return any_of(annotation)
+
+
+def any_of(cls: type[msgspec.Struct]) -> st.SearchStrategy:
+    """Any instance of a struct, and of whatever it is made of."""
+    return st.deferred(
+        lambda: st.builds(cls, **{name: of_type(get_type_hints(cls)[name]) for name in cls.__struct_fields__})
+    )
 
 
 digits = st.text("0123456789", min_size=1, max_size=30)
@@ -117,6 +166,8 @@ blueprints = st.builds(
     attempts_allowed=counts,
     release=st.sampled_from(get_args(ReleaseRule)),
     audience=st.sampled_from(get_args(Audience)),
+    adaptive=maybe(any_of(AdaptiveRules)),
+    pool=maybe(any_of(Pool)),
 )
 _response = {
     "examinee_id": ids("user"),
@@ -162,11 +213,18 @@ EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
         score=counts,
         max_score=counts,
         scoring_version=counts,
+        ability=maybe(any_of(ScoredAbility)),
     ),
+    ItemPresented: any_of(ItemPresented),
+    AbilityUpdated: any_of(AbilityUpdated),
     ExamDrafted: st.builds(ExamDrafted, blueprint=blueprints),
     ExamPublished: st.builds(ExamPublished, blueprint=blueprints),
     ExamClosed: st.builds(ExamClosed, reason=st.sampled_from(["teacher", "window_ended"])),
     ResultsReleased: st.builds(ResultsReleased),
+    BankCalibrated: any_of(BankCalibrated),
+    DriftFound: any_of(DriftFound),
+    ParametersPromoted: any_of(ParametersPromoted),
+    CalibrationRulesSet: any_of(CalibrationRulesSet),
     ItemBankCreated: st.builds(ItemBankCreated, name=texts, description=texts),
     ItemCreated: st.builds(ItemCreated, bank_id=ids("item_bank"), code=texts, content=contents),
     ItemRevised: st.builds(

@@ -9,6 +9,7 @@ from infra.http.principal import RoleGrant
 from tests.support.api import choice_item, refusal
 
 SECRETS = ["s3cret-explanation", "s3cret-accepted", "987654.321", "1.2345678", "-0.8765432"]
+NO_CALIBRATION = "calibration-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"
 NEVER_TOLD = {"key", "explanation", "irt", "accepted", "tolerance", "is_key", "score", "p_value"}
 WITH_SECRETS = [
     choice_item(
@@ -84,6 +85,7 @@ def test_nothing_that_an_examinee_can_fetch_tells_the_key_before_release(api, sc
         "attempt_id": [attempt_id],
         "bank_id": [exam.bank_id],
         "item_id": exam.item_ids,
+        "calibration_id": [NO_CALIBRATION],
     }
     written = []
 
@@ -192,6 +194,7 @@ def test_no_route_but_those_of_an_attempt_takes_an_attempt_token(api, school):
         "attempt_id": "attempt-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f",
         "bank_id": exam.bank_id,
         "item_id": exam.item_ids[0],
+        "calibration_id": NO_CALIBRATION,
     }
     for path, operations in api.app.openapi()["paths"].items():
         for method, operation in operations.items():

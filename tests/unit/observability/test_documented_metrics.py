@@ -3,6 +3,7 @@
 import re
 
 from infra.http.metrics import HttpMetrics
+from infra.observability.cat_metrics import CatMetrics
 from infra.observability.checker_metrics import CheckerMetrics
 from infra.observability.consumer_metrics import ConsumerMetrics
 from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, new_registry
@@ -17,6 +18,7 @@ MAKERS = [
     RelayMetrics.create,
     ConsumerMetrics.create,
     CheckerMetrics.create,
+    CatMetrics.create,
     HttpMetrics,
 ]
 
