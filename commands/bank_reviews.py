@@ -1,19 +1,16 @@
 """From live responses to what a calibration says of each item of the bank."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from commands.live_responses import LiveSittings
+from commands.pools import PinnedByExam
 from domain.cat.grid import DEFAULT_GRID
 from domain.cat.items import LogisticItems
 from domain.cat.upkeep import ALGORITHM_VERSION, BankReview, Sittings, review_bank
-from domain.exams.adaptive import Pool
-from domain.exams.events import FormItem
 from domain.identifiers import StreamId
 from domain.items.bank import Bank
 from domain.items.calibration import (
@@ -38,18 +35,8 @@ _MOST_CELLS = 20_000_000
 Used = tuple[StreamId, int, tuple[float, float, float, float] | None]
 """An item version with the parameters with which it was used; None: as a pretest item."""
 
-Pools = Mapping[StreamId, Mapping[tuple[StreamId, int], tuple[float, float, float, float] | None]]
-"""By exam: what was pinned of each of its items."""
 
-
-def pinned_in(pool: Pool, items: Sequence[FormItem]) -> dict[tuple[StreamId, int], Any]:
-    return {
-        (item.item_id, item.item_version): pooled.parameters
-        for item, pooled in zip(items, pool.items, strict=True)
-    }
-
-
-def review_of(calibration_id: str, bank: Bank, live: LiveSittings, pools: Pools) -> BankCalibrated:
+def review_of(calibration_id: str, bank: Bank, live: LiveSittings, pools: PinnedByExam) -> BankCalibrated:
     """The calibration that follows from the responses. Takes seconds: not for an event loop.
 
     The same item version used with other parameters, before and after a promotion, is looked at as an item
@@ -101,7 +88,7 @@ class _Table:
     sittings: Sittings
 
 
-def _table_of(live: LiveSittings, pools: Pools) -> _Table:
+def _table_of(live: LiveSittings, pools: PinnedByExam) -> _Table:
     uses: list[Used] = [
         (each.item_id, each.item_version, pools[each.exam_id][each.item_id, each.item_version])
         for each in live.items

@@ -4,10 +4,10 @@ import asyncio
 
 import msgspec
 
-from commands.bank_reviews import pinned_in, review_of
 from commands.context import CommandContext
 from commands.kinds import EXAM, ITEM_BANK
-from commands.live_responses import LiveResponses
+from commands.live_responses import LiveResponses, LiveSittings
+from commands.pools import Pinned, PinnedByExam, pinned_in
 from commands.streams import Loaded, Owner
 from commands.write_items import owner_of_bank
 from commands.write_side import WriteSide
@@ -80,7 +80,15 @@ class BankCalibrations:
         if len(live.presented) < bank.rules.min_examinees:
             raise TooFewExaminees(examinees=len(live.presented), needed=bank.rules.min_examinees)
         pools = {exam_id: await _pinned(write, exam_id) for exam_id in live.exam_ids}
-        return await asyncio.to_thread(review_of, calibration_id, bank, live, pools)
+        return await asyncio.to_thread(_review_of, calibration_id, bank, live, pools)
+
+
+def _review_of(calibration_id: str, bank: Bank, live: LiveSittings, pools: PinnedByExam) -> BankCalibrated:
+    # The numerics that only this needs take longer to import than all else that a process starts with: they
+    # are imported where nobody waits for them.
+    from commands.bank_reviews import review_of
+
+    return review_of(calibration_id, bank, live, pools)
 
 
 async def owner_or_operated(write: WriteSide, context: CommandContext, bank_id: StreamId) -> Owner:
@@ -96,9 +104,7 @@ async def owner_or_operated(write: WriteSide, context: CommandContext, bank_id: 
     return bank.owner
 
 
-async def _pinned(
-    write: WriteSide, exam_id: StreamId
-) -> dict[tuple[StreamId, int], tuple[float, float, float, float] | None]:
+async def _pinned(write: WriteSide, exam_id: StreamId) -> Pinned:
     exam = (await write.streams.read(EXAM, exam_id)).state
     assert isinstance(exam, Published | Closed)
     assert exam.blueprint.pool is not None

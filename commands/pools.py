@@ -1,12 +1,28 @@
 """What the items of an adaptive exam are at the moment when it is published."""
 
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
 from commands.kinds import EXAM, ITEM, ITEM_BANK
 from commands.write_side import WriteSide
 from domain.exams.adaptive import Pool, PooledItem
 from domain.exams.events import Blueprint, FormItem
 from domain.exams.exam import Closed, Published, UnusableBlueprint
+from domain.identifiers import StreamId
 from domain.items.bank import Bank
 from domain.items.item import ItemNotFound, Written
+
+Pinned: TypeAlias = Mapping[tuple[StreamId, int], tuple[float, float, float, float] | None]
+"""By item version: the parameters with which it was pinned; None: as a pretest item."""
+
+PinnedByExam: TypeAlias = Mapping[StreamId, Pinned]
+
+
+def pinned_in(pool: Pool, items: Sequence[FormItem]) -> Pinned:
+    return {
+        (item.item_id, item.item_version): pooled.parameters
+        for item, pooled in zip(items, pool.items, strict=True)
+    }
 
 
 async def pool_of(write: WriteSide, blueprint: Blueprint) -> Pool:

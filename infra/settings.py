@@ -123,8 +123,9 @@ class CatSettings(_Section):
 class ProjectionSettings(_Section):
     batch_size: int = Field(default=2_000, ge=1, le=100_000)
     poll_interval_s: float = Field(default=0.2, gt=0)
-    gather_s: float = Field(default=0.02, ge=0, le=5)
-    """How long events may gather before a projection takes them; reads see a write so much later."""
+    gather_s: float = Field(default=0.05, ge=0, le=5)
+    """How long events may gather before a projection takes them, while there are always new ones; reads see a
+    write so much later then. After a pause the first event is taken at once."""
     ready_lag: int = Field(default=50_000, ge=0)
     """Events a projection may be behind before the process says that it is not ready."""
     check_interval_s: float = Field(default=10.0, ge=0)

@@ -131,9 +131,14 @@ for extra in $extras; do
     options="$options --extra $extra"
 done
 [ -z "$peers" ] || options="$options --group peers"
+# Where Python may not keep bytecode when it first imports a module, every start would compile everything anew,
+# which takes longer than all the rest of a start: it is compiled here, once.
+[ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || options="$options --compile-bytecode"
 # --inexact: what somebody added with another EXTRAS stays.
 # shellcheck disable=SC2086 # the options are words
 "$uv" sync --frozen --inexact --python "$python" $options ||
     stop "the packages could not be installed; uv's message is above."
+[ -z "${PYTHONDONTWRITEBYTECODE:-}" ] ||
+    .venv/bin/python -m compileall -q domain commands projections read_api gpu_workers infra tests || true
 printf '%s\n' "$wanted" >"$stamp"
 echo "setup: .venv is ready" >&2

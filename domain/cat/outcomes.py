@@ -4,6 +4,7 @@ DIF asks whether items work alike in two groups. Here it is asked whether the te
 equal ability got tests of equal length and precision, and how far the prior drew each group to the mean.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from domain.cat.errors import InvalidResponse
 from domain.cat.types import Floats, Ints, as_theta
@@ -192,7 +192,7 @@ def difference(values: Floats, theta: Floats, here: np.ndarray[tuple[int], np.dt
     error = float(np.sqrt(weights**2 @ (variance[used] / n[used] + their_variance[used] / others[used])))
     if error == 0:
         return Difference(raw, adjusted, 0.0, nothing)
-    return Difference(raw, adjusted, error, float(2 * ndtr(-abs(adjusted) / error)))
+    return Difference(raw, adjusted, error, math.erfc(abs(adjusted) / error / math.sqrt(2)))
 
 
 def _by_stratum(values: Floats, strata: Ints) -> tuple[Floats, Floats, Floats]:

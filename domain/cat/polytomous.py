@@ -6,7 +6,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 
 from domain.cat.category_model import CategoryModel, LogDerivatives, as_index, frozen_array
 from domain.cat.curves import log_logistic, logistic_pair
@@ -106,6 +105,8 @@ class DividedModel(CategoryModel):
     def log_category_probabilities(self, theta: ArrayLike) -> Floats:
         """(n, m, K): s_k θ + t_k less the logarithm of the sum over the categories."""
         line = as_theta(theta)[:, np.newaxis, np.newaxis] * self.category_slopes + self.category_intercepts
+        from scipy.special import logsumexp
+
         logs: Floats = line - logsumexp(line, axis=-1, keepdims=True)
         return logs
 

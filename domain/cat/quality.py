@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from domain.cat.errors import InvalidGrid, InvalidResponse, TooFewItems
 from domain.cat.fit.scores import complete_responses, score_moments
@@ -194,6 +193,8 @@ def classification_quality(theta: ArrayLike, se: ArrayLike, cuts: ArrayLike) -> 
     certain = np.where(distance > 0, np.inf, -np.inf)
     spread = errors[:, None]
     deviates = np.divide(distance, spread, out=certain, where=spread > 0)
+    from scipy.special import ndtr
+
     below = np.hstack([np.zeros((len(estimates), 1)), ndtr(deviates), np.ones((len(estimates), 1))])
     shares = np.diff(below, axis=1)
     own = np.searchsorted(limits, estimates, side="right")

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import rel_entr
 
 from domain.cat.choice import Bools, Choice, Standing, best
 from domain.cat.errors import InvalidItem
@@ -145,7 +144,8 @@ def kullback_leibler(bank: Items, at: float, theta: ArrayLike) -> Floats:
     """
     here, there = bank.category_probabilities(at), bank.category_probabilities(theta)
     # An ability so far off that a probability underflows is told apart as well as can be.
-    divergence: Floats = rel_entr(here, np.maximum(there, np.finfo(np.float64).tiny)).sum(axis=2)
+    least = np.finfo(np.float64).tiny
+    divergence: Floats = (here * np.log(np.maximum(here, least) / np.maximum(there, least))).sum(axis=2)
     return np.maximum(divergence, 0.0)
 
 

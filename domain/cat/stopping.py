@@ -8,11 +8,11 @@ Stop(reason='se', category=None)
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
 
 from domain.cat.errors import InvalidGrid, InvalidLimits
 from domain.cat.items import Items
@@ -187,7 +187,7 @@ class ConfidenceInterval:
             raise InvalidGrid(f"a confidence of {self.confidence}")
 
     def __call__(self, progress: Progress) -> Stop | None:
-        reach = float(norm.ppf((1 + self.confidence) / 2)) * progress.se
+        reach = NormalDist().inv_cdf((1 + self.confidence) / 2) * progress.se
         above, below = progress.theta - reach > self.cuts, progress.theta + reach < self.cuts
         return _classified("confidence_interval", above, below)
 

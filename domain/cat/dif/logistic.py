@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from domain.cat.dif.binomial_regression import BinomialFit, fit_binomial
 from domain.cat.dif.groups import (
@@ -162,7 +162,7 @@ class _Comparison:
         return 2 * np.maximum(gain, 0.0)  # nested: below 0 is rounding
 
     def p_value(self, kind: Kind) -> Floats:
-        tail: Floats = chi2.sf(self.chi_square(kind), _COMPARED[kind][2])
+        tail: Floats = chdtrc(_COMPARED[kind][2], self.chi_square(kind))
         return tail
 
     def r_squared_change(self, kind: Kind) -> Floats:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from domain.cat.dif.estimates import ItemEstimates, Linked, compared
 from domain.cat.dif.purification import suspicion
@@ -60,14 +60,14 @@ def lord(  # noqa: PLR0913 - each option is a choice of the analyst, given by na
     def test(first: ItemEstimates, second: ItemEstimates) -> tuple[tuple[Floats, Floats], Floats]:
         difference = second.parameters - first.parameters
         chi_square = _quadratic(difference, first.covariances + second.covariances)
-        p_value = chi2.sf(chi_square, difference.shape[1])
+        p_value = chdtrc(difference.shape[1], chi_square)
         return (chi_square, difference), suspicion(p_value, chi_square, significance)
 
     (chi_square, difference), linked = compared(
         test, reference, focal, linking, max_rounds=max_rounds if purify else None
     )
     degrees = difference.shape[1]
-    return LordDif(chi_square, degrees, chi2.sf(chi_square, degrees), difference, linked)
+    return LordDif(chi_square, degrees, chdtrc(degrees, chi_square), difference, linked)
 
 
 def _quadratic(difference: Floats, covariance: Floats) -> Floats:

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2, norm
+from scipy.special import chdtrc, ndtri
 
 from domain.cat.dif.groups import Flags, matching_score, refuse_more_than_two, sample_of, strata_of
 from domain.cat.dif.purification import Purified, once, purified, suspicion
@@ -113,7 +113,7 @@ def ets_classes(p_value: Floats, delta: Floats, delta_se: Floats) -> tuple[str, 
     """
     size = np.abs(delta)
     classes = np.full(size.shape, "B")
-    classes[(size >= 1.5) & (size - norm.ppf(0.95) * delta_se > 1)] = "C"
+    classes[(size >= 1.5) & (size - ndtri(0.95) * delta_se > 1)] = "C"
     classes[(p_value >= 0.05) | (size < 1)] = "A"
     classes[~np.isfinite(p_value + delta + delta_se)] = "-"
     return tuple(str(each) for each in classes)
@@ -152,7 +152,7 @@ def _statistics(table: Floats, *, correction: bool) -> _Statistics:
         odds_ratio = ups / downs
     return _Statistics(
         chi_square=chi_square,
-        p_value=chi2.sf(chi_square, 1),
+        p_value=chdtrc(1, chi_square),
         odds_ratio=odds_ratio,
         log_odds_se=np.sqrt(log_odds_variance),
         strata=(variance > 0).sum(axis=0),

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from domain.cat.dif.groups import Flags, matching_score, sample_of, strata_of
 from domain.cat.dif.purification import once, purified, suspicion
@@ -105,14 +105,14 @@ def _statistics(table: Floats) -> PolytomousDif:
         smd, smd_se = _standardized(table, people, points, spread)
         effect = smd / _score_sd(both.sum(axis=1), points)
     generalized, degrees = _quadratic(surplus.sum(axis=1).T, covariance.sum(axis=0))
-    mantel_p = chi2.sf(mantel, 1)
+    mantel_p = chdtrc(1, mantel)
     items = table.shape[3]
     return PolytomousDif(
         mantel=mantel,
         mantel_p=mantel_p,
         generalized=generalized,
         generalized_df=degrees,
-        generalized_p=chi2.sf(generalized, degrees),
+        generalized_p=chdtrc(degrees, generalized),
         smd=smd,
         smd_se=smd_se,
         effect=effect,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from domain.cat.curves import logistic_pair
 from domain.cat.dif.estimates import ItemEstimates, Linked, compared
@@ -116,7 +116,7 @@ def _area(items: LogisticItems, tested: Floats, size: Floats, variance: Floats) 
     height, se = items.d - items.c, np.sqrt(variance)
     with np.errstate(divide="ignore", invalid="ignore"):  # no error known: nan or infinite
         z = tested / se
-    return Area(height * size, height * se, z, 2 * norm.sf(np.abs(z)))
+    return Area(height * size, height * se, z, 2 * ndtr(-np.abs(z)))
 
 
 def _variance(estimates: ItemEstimates, slopes: Floats) -> Floats:

@@ -5,7 +5,7 @@ made can be made again. Nothing about an examinee is kept here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -20,12 +20,14 @@ from domain.cat.live.chance import draw_at, pretest_order, pretest_positions
 from domain.cat.live.explanation import Explanation
 from domain.cat.maximum_information import FullEvaluation
 from domain.cat.session import AdaptiveBank
-from domain.cat.shadow.assembler import ShadowAssembler
 from domain.cat.types import Floats, Ints
 from domain.exams import adaptive as rules_of
 from domain.exams.adaptive import AdaptiveRules, Pool
 from domain.exams.events import FormItem
 from domain.identifiers import StreamId
+
+if TYPE_CHECKING:
+    from domain.cat.shadow.assembler import ShadowAssembler
 
 ALGORITHM_VERSION: Final = 1
 """Goes into each event; to be raised when the same history would lead to another item or estimate."""
@@ -291,9 +293,12 @@ def _balance(rules: AdaptiveRules, areas: Sequence[str], select: Rule) -> Conten
 
 def _assembler(
     rules: AdaptiveRules, areas: Sequence[str], row_of: dict[StreamId, int]
-) -> ShadowAssembler | None:
+) -> "ShadowAssembler | None":
     if not rules.constraints:
         return None
+    # Most live tests have no constraints, and the solver takes long to import.
+    from domain.cat.shadow.assembler import ShadowAssembler
+
     made: list[assembly.Constraint] = []
     for number, constraint in enumerate(rules.constraints):
         match constraint:

@@ -1,10 +1,14 @@
 """Why an item was given, or the test ended: what a decision rested on, told in full."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from domain.attempts.adaptive import Decision
-from domain.cat.shadow.assembler import ShadowTest
 from domain.cat.types import Floats, Ints
+
+if TYPE_CHECKING:
+    # Most live tests have no constraints, and the solver takes long to import.
+    from domain.cat.shadow.assembler import ShadowTest
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,4 +35,4 @@ class Explanation:
     draw: float | None = None
     passed_over: Ints | None = None
     area: str | None = None
-    shadow: ShadowTest | None = None
+    shadow: "ShadowTest | None" = None

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from commands.bank_reviews import pinned_in, review_of
+from commands.bank_reviews import review_of
 from commands.live_responses import LiveSittings, PresentedItem
+from commands.pools import pinned_in
 from domain.cat.items import LogisticItems
 from domain.exams.adaptive import Pool, PooledItem
 from domain.exams.events import FormItem
