@@ -7,7 +7,6 @@ import pytest
 
 from tests.support.postgres import SharedServer, fresh_database, shared_server
 
-
 # A shell that runs us in the background lets us ignore Ctrl-C, and what we start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
