@@ -25,6 +25,7 @@ def kafka_clients(settings: Settings) -> Kafka:
         bootstrap_servers=given.bootstrap_servers,
         security=security,
         compression=None if given.compression == "none" else given.compression,
+        fetch_wait_ms=given.fetch_wait_ms,
     )
 
 

@@ -24,6 +24,7 @@ from infra.kafka.python_errors import translated
 from infra.kafka.python_producer import PythonProducer
 
 CLOSING_TIMEOUT_S: Final = 5.0
+FETCH_WAIT_MS: Final = 30
 _MAKE_NO_TOPICS: Final = {"allow_auto_create_topics": False}
 
 
@@ -48,6 +49,8 @@ class PythonKafka:
         batch_bytes: a batch that has grown so large is sent at once,
         linger_ms: a smaller one after so long, or when somebody waits for it.
         max_message_bytes: nothing larger is sent.
+        fetch_wait_ms: how long the broker may keep a fetch that finds nothing. Apache Kafka answers as soon as
+            something comes; Tansu looks again after half of it, and that is what a message waits for.
     """
 
     bootstrap_servers: str
@@ -58,6 +61,7 @@ class PythonKafka:
     batch_bytes: int = 1024 * 1024
     linger_ms: int = 20
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    fetch_wait_ms: int = FETCH_WAIT_MS
 
     @contextmanager
     def producer(self) -> Iterator[PythonProducer]:
@@ -101,7 +105,7 @@ class PythonKafka:
                 # Topics that come, or come back, are found this soon.
                 metadata_max_age_ms=5_000,
                 partition_assignment_strategy=[CooperativeStickyAssignor],
-                fetch_max_wait_ms=100,
+                fetch_max_wait_ms=self.fetch_wait_ms,
                 max_partition_fetch_bytes=self.max_message_bytes,
                 # A member that died gives its partitions to others within seconds.
                 session_timeout_ms=10_000,
