@@ -165,8 +165,8 @@ class KafkaSettings(_Section):
     """How long Kafka keeps messages; without it, for ever."""
     compression: Literal["none", "lz4"] = "none"
     fetch_wait_ms: int = Field(default=30, ge=1, le=10_000)
-    """How long a broker may keep a fetch that finds nothing. With Apache Kafka more costs no time; the embedded
-    broker looks for new messages after half of it."""
+    """How long a broker may keep a fetch that finds nothing. With Apache Kafka more costs no time; the
+    embedded broker looks for new messages after half of it."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     username: str | None = None

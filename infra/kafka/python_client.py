@@ -49,8 +49,8 @@ class PythonKafka:
         batch_bytes: a batch that has grown so large is sent at once,
         linger_ms: a smaller one after so long, or when somebody waits for it.
         max_message_bytes: nothing larger is sent.
-        fetch_wait_ms: how long the broker may keep a fetch that finds nothing. Apache Kafka answers as soon as
-            something comes; Tansu looks again after half of it, and that is what a message waits for.
+        fetch_wait_ms: how long the broker may keep a fetch that finds nothing. Apache Kafka answers as soon
+            as something comes; Tansu looks again after half of it, and that is what a message waits for.
     """
 
     bootstrap_servers: str
