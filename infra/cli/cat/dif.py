@@ -1,12 +1,18 @@
 """`megacity cat dif`: items that work differently in two groups."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
-from infra.cli.cat.options import OutFile, ResponsesFile, refusals_told
+from infra.cli.cat.options import OutFile, PlotFile, ResponsesFile, refusals_told
 from infra.cli.console import CommandError
+
+_EFFECTS: Final = {
+    "mh": "delta; below 0 harder for the focal group",
+    "logistic": "change of Nagelkerke's R²",
+    "lord": "b of the focal group less b of the reference",
+}
 
 
 def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
@@ -29,6 +35,7 @@ def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
     model: Annotated[
         Literal["1pl", "2pl", "3pl"], typer.Option("--model", help="lord: how each group is calibrated.")
     ] = "2pl",
+    plot: PlotFile = None,
 ) -> None:
     """Compare two groups item by item: item,statistic,p_value,effect,flag.
 
@@ -39,6 +46,7 @@ def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
     leaves nothing to compare its numbers are empty and the flag is -.
     """
     from infra.cli.cat.comparing import Method, compare
+    from infra.cli.cat.pictures import draw_dif, require_plots
     from infra.cli.cat.responses import columns_told, read_groups, read_responses
     from infra.cli.cat.results import check_target, number, write_csv
     from infra.cli.console import progress
@@ -50,6 +58,7 @@ def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if method != "lord" and model != "2pl":
         raise CommandError("--model belongs to --method lord.")
     check_target(out)
+    require_plots(plot)
     given = read_responses(responses, most=1)
     groups = read_groups(group, given)
     with refusals_told(), columns_told(given):
@@ -64,3 +73,5 @@ def command(  # noqa: PLR0913, PLR0917 - each is an option of the command
         ("item", "statistic", "p_value", "effect", "flag"),
         zip(given.names, *columns, found.flag, strict=True),
     )
+    if plot is not None:
+        draw_dif(plot, given.names, found.effect, found.flag, _EFFECTS[method])

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from infra.cli.cat.options import refusals_told
+from infra.cli.cat.options import PlotFile, refusals_told
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
     errors: Annotated[
         bool, typer.Option("--errors", help="Print standard errors too: jackknife over the common items.")
     ] = False,
+    plot: PlotFile = None,
 ) -> None:
     """Print the A and B of theta_to = A * theta_from + B, as one JSON object.
 
@@ -27,6 +28,7 @@ def command(
     from domain.cat import linking
     from domain.cat.linking_errors import jackknife_errors
     from infra.cli.cat.banks import read_bank
+    from infra.cli.cat.pictures import draw_link, require_plots
     from infra.cli.cat.results import one_line
     from infra.cli.cat.tables import TableError
     from infra.cli.console import progress
@@ -37,6 +39,7 @@ def command(
         "haebara": "haebara",
         "sl": "stocking_lord",
     }
+    require_plots(plot)
     here, there = read_bank(from_), read_bank(to)
     if len(here) != len(there):
         raise TableError(to, f"{len(there)} items, where {from_} has {len(here)}")
@@ -53,4 +56,6 @@ def command(
             told = {"se_A": spread.se_A, "se_B": spread.se_B}
     if not found.converged:
         progress().print("The search for A and B stopped before it had converged.", soft_wrap=True)
+    if plot is not None:
+        draw_link(plot, here.items, there.items, found.A, found.B)
     print(one_line({"A": found.A, "B": found.B, **told}))

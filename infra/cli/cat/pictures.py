@@ -1,5 +1,6 @@
 """Pictures of what the commands found, by matplotlib, which is an optional package."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -8,6 +9,7 @@ import numpy as np
 
 from domain.cat.category_model import CategoryModel
 from domain.cat.lockstep import Paths
+from domain.cat.rescaling import locations, rescaled
 from domain.cat.simulation import Use
 from domain.cat.types import Floats
 from infra.cli.cat.banks import Bank
@@ -16,6 +18,7 @@ from infra.cli.console import CommandError
 
 FORMATS: Final = (".svg", ".png", ".pdf")
 _ABILITIES: Final = np.linspace(-4.0, 4.0, 161)
+_UNREMARKABLE: Final = ("A", "-", "")
 
 
 def require_plots(file: Path | None) -> None:
@@ -68,6 +71,40 @@ def draw_items(file: Path, items: CategoryModel) -> None:
     left.plot(_ABILITIES, scores, linewidth=0.7, alpha=0.7)
     left.set(xlabel="ability", ylabel="expected score of each item")
     _draw_information(right, items)
+    _save(figure, file)
+
+
+def draw_dif(file: Path, names: Sequence[str], effect: Floats, flag: Sequence[str], label: str) -> None:
+    """The effect of each item, in the file's order; the flag of those that have one other than A."""
+    figure, axes = _figure(1)
+    rows = np.arange(len(names))
+    told = np.array([each not in _UNREMARKABLE for each in flag])
+    axes.axhline(0.0, color="black", linewidth=0.8)
+    axes.scatter(rows[~told], effect[~told], s=14, label="nothing remarkable")
+    axes.scatter(rows[told], effect[told], s=22, color="tab:red", marker="D", label="flagged")
+    for row in rows[told & np.isfinite(effect)]:
+        at = (row, effect[row])
+        axes.annotate(
+            f"{names[row]} ({flag[row]})", at, xytext=(5, -2), textcoords="offset points", fontsize=6
+        )
+    axes.set(xlabel="items", ylabel=label)
+    axes.legend(fontsize=7)
+    _save(figure, file)
+
+
+def draw_link(file: Path, here: CategoryModel, there: CategoryModel, scale: float, shift: float) -> None:
+    """The common items on the new scale: as they were put there, and as they were calibrated there."""
+    figure, (left, right) = _figure(2)
+    moved = rescaled(here, scale, shift)
+    old, new = locations(moved), locations(there)
+    ends = [min(old.min(), new.min()), max(old.max(), new.max())]
+    left.plot(ends, ends, color="black", linewidth=0.8)
+    left.scatter(new, old, s=14)
+    left.set(xlabel="location on the new scale", ylabel=f"{scale:.3f} · location on the old one {shift:+.3f}")
+    for items, name in ((there, "as calibrated there"), (moved, "put there by the linking")):
+        right.plot(_ABILITIES, items.expected_scores(_ABILITIES).sum(axis=1), label=name)
+    right.set(xlabel="ability on the new scale", ylabel="expected score of the common items")
+    right.legend(fontsize=7)
     _save(figure, file)
 
 

@@ -1,12 +1,14 @@
 """`megacity cat simulate`: paths, figures and pictures."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from domain.cat.exposure import Progressive, Proportional, Randomesque
+from domain.cat.items import LogisticItems
 from domain.cat.lockstep import Limits, administer, by_rule
 from domain.cat.selection import (
     AStratified,
@@ -16,8 +18,8 @@ from domain.cat.selection import (
     PosteriorWeightedInformation,
 )
 from domain.cat.session import AdaptiveBank
-from domain.cat.simulation import simulate
-from tests.support.cat_files import column, files_in, rows_of, run, write_responses
+from domain.cat.simulation import draw_responses, simulate
+from tests.support.cat_files import column, files_in, rows_of, run, write_bank, write_responses
 
 
 def test_a_simulation_of_recorded_answers_writes_each_path_with_all_its_digits(bank, answers):
@@ -142,3 +144,34 @@ def test_scores_and_forms_have_pictures_too():
 
     assert Path("s.png").stat().st_size > 1000
     assert Path("f.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("method", ["mh", "logistic", "lord"])
+@pytest.mark.usefixtures("folder")
+def test_a_picture_of_dif_names_the_items_that_are_flagged(method):
+    rng = np.random.default_rng(3)
+    b = np.linspace(-1, 1, 12)
+    theta, focal = rng.normal(size=1200), np.arange(1200) % 2
+    drawn = draw_responses(LogisticItems.of(1.2, b), theta, rng)
+    harder = LogisticItems.of(1.2, [b[3] + 1.5])
+    drawn[focal == 1, 3] = draw_responses(harder, theta[focal == 1], rng)[:, 0]
+    write_responses("r.csv", drawn)
+    Path("g.csv").write_text(
+        "\n".join(["examinee,group", *(f"e{at},{each}" for at, each in enumerate(focal))])
+    )
+
+    given = ("dif", "--responses", "r.csv", "--group", "g.csv", "--method", method)
+    run(*given, "--out", "d.csv", "--plot", "d.svg")
+
+    flagged = {row["item"] for row in rows_of("d.csv") if row["flag"] not in {"A", "-", ""}}
+    assert "i3" in flagged
+    assert set(re.findall(r"<!-- (i\d+) \(", Path("d.svg").read_text())) == flagged
+
+
+def test_a_picture_of_a_linking_shows_both_calibrations_on_one_scale(bank):
+    write_bank("moved.csv", LogisticItems.of(bank.a / 1.25, bank.b * 1.25 + 0.4, bank.c))
+    found = run("link", "--from", "bank.csv", "--to", "moved.csv", "--plot", "l.svg")
+    assert json.loads(found)["A"] == pytest.approx(1.25, abs=1e-8)
+    drawn = Path("l.svg").read_text()
+    assert "<!-- as calibrated there -->" in drawn
+    assert "<!-- put there by the linking -->" in drawn
