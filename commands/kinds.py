@@ -5,8 +5,10 @@ from domain.attempts import attempt
 from domain.exams import exam
 from domain.items import bank, item
 from domain.organizations import organization
+from domain.policies import policy
 from domain.system import projection_control
 from domain.users import account
+from domain.zones import zone
 
 USER: StreamKind[account.Account] = StreamKind("user", account.Unregistered(), account.evolve)
 ORGANIZATION: StreamKind[organization.Organization] = StreamKind(
@@ -17,6 +19,7 @@ ITEM_BANK: StreamKind[bank.BankState] = StreamKind(
 )
 ITEM: StreamKind[item.ItemState] = StreamKind("item", item.Unwritten(), item.evolve_item)
 EXAM: StreamKind[exam.Exam] = StreamKind("exam", exam.Nothing(), exam.evolve)
+POLICY: StreamKind[policy.Policy] = StreamKind("policy", policy.Unproposed(), policy.evolve)
 ATTEMPT: StreamKind[attempt.Attempt] = StreamKind(
     "attempt",
     attempt.NotStarted(),
@@ -30,3 +33,4 @@ SYSTEM: StreamKind[projection_control.ControlledProjection] = StreamKind(
     projection_control.evolve,
     states=(projection_control.ControlledProjection,),
 )
+ZONE: StreamKind[zone.Zone] = StreamKind("zone", zone.Unconfigured(), zone.evolve)

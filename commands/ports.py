@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -81,6 +81,49 @@ class Credentials(Protocol):
     async def put(self, credential_id: str, subject_id: str, kind: str, hash_: str) -> None: ...
 
     async def get(self, credential_id: str) -> str | None: ...
+
+    async def forget(self, credential_id: str) -> None:
+        """Removes what is valid no longer."""
+        ...
+
+
+MailKind: TypeAlias = Literal["verify_email", "password_reset", "password_changed"]
+
+
+class Mail(Protocol):
+    """What is to be written to people. Sent soon, by somebody else, who looks then whether it is still true.
+
+    So it may be asked for before the event is appended that it tells of: if that never happens, nothing is
+    sent. What waits already is not asked for twice.
+    """
+
+    async def to_person(self, kind: MailKind, user_id: StreamId, mail_id: str | None = None) -> None:
+        """`password_changed` goes out under the id of the new credential, once that is the valid one."""
+        ...
+
+    async def to_address(self, kind: MailKind, email_hash: str) -> None:
+        """To whoever has this address, if anybody: takes as long in either case."""
+        ...
+
+
+class NoMail:
+    """Where nobody is written to."""
+
+    async def to_person(self, kind: MailKind, user_id: StreamId, mail_id: str | None = None) -> None: ...
+
+    async def to_address(self, kind: MailKind, email_hash: str) -> None: ...
+
+
+class Links(Protocol):
+    """Links that were sent by mail: each is good once, and for a while."""
+
+    async def subject(self, token: str, purpose: MailKind) -> StreamId | None:
+        """Whom the link is for, as long as it is good."""
+        ...
+
+    async def use(self, token: str, purpose: MailKind) -> StreamId | None:
+        """The same, and it is good no more; of two who come at once one is told."""
+        ...
 
 
 class Hasher(Protocol):

@@ -9,6 +9,7 @@ from commands.context import CommandContext
 from commands.kinds import USER
 from commands.streams import Outcome
 from commands.write_side import WriteSide
+from commands.zones import require_active_zone
 from domain.events import Actor
 from domain.identifiers import StreamId, stream_id
 from domain.languages import Language
@@ -17,7 +18,7 @@ from domain.users.account import (
     AlreadyRegistered,
     EmailTaken,
     GrantedRole,
-    Registered,
+    Unregistered,
     register,
 )
 from domain.users.events import UserRegistered
@@ -35,6 +36,8 @@ class RegisterUser(msgspec.Struct, frozen=True, kw_only=True):
     origin: Literal["self", "bootstrap"] = "self"
     roles: tuple[GrantedRole, ...] = (GrantedRole("student"),)
     org_id: StreamId | None = None
+    country: str | None = None
+    birth_date: str | None = None
 
 
 def normal_email(email: str) -> str:
@@ -43,15 +46,17 @@ def normal_email(email: str) -> str:
 
 
 async def register_user(write: WriteSide, context: CommandContext, command: RegisterUser) -> Outcome[Account]:
-    """Raises `EmailTaken`.
+    """Raises `EmailTaken`, and `ZoneNotActive` where somebody registers themselves.
 
     The address is claimed first and the account is what the first append makes of it, so two people
     (or one person's double click) cannot both have it, and a crash in between blocks nobody.
     """
+    if command.origin == "self":
+        await require_active_zone(write, command.zone_id)
     email_hash = write.keyed_hash(normal_email(command.email))
     wanted = stream_id("user", write.new_id())
     [user_id] = await write.claims.claim(EMAIL_SCOPE, [email_hash], [wanted])
-    if isinstance((await write.streams.read(USER, user_id)).state, Registered):
+    if not isinstance((await write.streams.read(USER, user_id)).state, Unregistered):
         # Said before the slow hash, of which a stranger could order any number.
         done = await write.streams.done_before(context, USER, user_id)
         if done is None:
@@ -70,9 +75,12 @@ async def register_user(write: WriteSide, context: CommandContext, command: Regi
         email_hash=email_hash,
         credential_id=credential_id,
         org_id=command.org_id,
+        country=command.country,
+        birth_date=command.birth_date,
     )
     if command.origin == "self":
         context = msgspec.structs.replace(context, actor=Actor("user", user_id))
+        await write.mail.to_person("verify_email", user_id)
     try:
         return await write.streams.execute(
             context.within(command.zone_id, command.org_id),

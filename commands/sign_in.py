@@ -9,6 +9,9 @@ from domain.identifiers import StreamId
 from domain.organizations.organization import Founded, ServiceClient
 from domain.users.account import Registered
 
+NOBODYS_STREAM = "user-00000000-0000-7000-8000-000000000000"
+NOBODYS_CREDENTIAL = "nobody"
+
 
 class WrongCredentials(Denied):
     """Does not tell whether the account exists."""
@@ -20,9 +23,10 @@ class WrongCredentials(Denied):
 async def sign_in(write: WriteSide, email: str, password: str) -> tuple[StreamId, Registered]:
     """The account behind the details; raises `WrongCredentials`, after the same work in every case."""
     user_id = await write.claims.holder(EMAIL_SCOPE, write.keyed_hash(normal_email(email)))
-    account = None if user_id is None else (await write.streams.read(USER, user_id)).state
+    # Of an address that nobody has, the same is asked: how long it takes must not tell.
+    account = (await write.streams.read(USER, user_id or NOBODYS_STREAM)).state
     credential_id = account.credential_id if isinstance(account, Registered) else None
-    if not await _secret_matches(write, credential_id, password):
+    if not await secret_matches(write, credential_id, password):
         raise WrongCredentials
     assert user_id is not None
     assert isinstance(account, Registered)
@@ -44,7 +48,7 @@ async def sign_in_service(
     org_id = await write.claims.holder(CLIENT_SCOPE, client_id)
     organization = None if org_id is None else (await write.streams.read(ORGANIZATION, org_id)).state
     client = organization.client(client_id) if isinstance(organization, Founded) else None
-    if not await _secret_matches(write, None if client is None else client.credential_id, client_secret):
+    if not await secret_matches(write, None if client is None else client.credential_id, client_secret):
         raise WrongCredentials
     assert org_id is not None
     assert isinstance(organization, Founded)
@@ -52,8 +56,9 @@ async def sign_in_service(
     return org_id, organization, client
 
 
-async def _secret_matches(write: WriteSide, credential_id: str | None, secret: str) -> bool:
-    hash_ = None if credential_id is None else await write.credentials.get(credential_id)
+async def secret_matches(write: WriteSide, credential_id: str | None, secret: str) -> bool:
+    """Takes as long where there is no credential."""
+    hash_ = await write.credentials.get(credential_id or NOBODYS_CREDENTIAL)
     if hash_ is None:
         await write.hasher.verify_dummy(secret)
         return False

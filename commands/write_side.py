@@ -1,9 +1,9 @@
 """All that the handlers work with, in one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from commands.forms import Forms
-from commands.ports import Claims, Clock, Credentials, Hasher, KeyedHash, NewId
+from commands.ports import Claims, Clock, Credentials, Hasher, KeyedHash, Mail, NewId, NoMail
 from commands.streams import Streams
 
 
@@ -18,3 +18,4 @@ class WriteSide:
     clock: Clock
     new_id: NewId
     grace_s: float
+    mail: Mail = field(default_factory=NoMail)

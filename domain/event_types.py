@@ -21,6 +21,15 @@ from domain.items.events import (
     ParametersPromoted,
 )
 from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.policies.events import (
+    PolicyActivated,
+    PolicyApproved,
+    PolicyProposed,
+    PolicySimulated,
+    PolicySuperseded,
+    PolicyValidated,
+    PolicyWithdrawn,
+)
 from domain.system.events import (
     PoisonEventRetried,
     PoisonEventSetAside,
@@ -29,7 +38,20 @@ from domain.system.events import (
     ProjectionRebuilt,
     ProjectionResumed,
 )
-from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
+from domain.users.events import (
+    EmailVerified,
+    PasswordChanged,
+    ProfileChanged,
+    RoleGranted,
+    UserDeactivated,
+    UserRegistered,
+)
+from domain.zones.events import (
+    PrerequisiteAttested,
+    ZoneActivated,
+    ZoneConfigured,
+    ZoneDeactivated,
+)
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     AbilityUpdated,
@@ -39,6 +61,7 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     BankCalibrated,
     CalibrationRulesSet,
     DriftFound,
+    EmailVerified,
     ExamClosed,
     ExamDrafted,
     ExamPublished,
@@ -48,9 +71,18 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ItemRevised,
     OrganizationFounded,
     ParametersPromoted,
+    PasswordChanged,
     PoisonEventRetried,
     PoisonEventSetAside,
     PoisonEventSkipped,
+    PrerequisiteAttested,
+    PolicyActivated,
+    PolicyApproved,
+    PolicyProposed,
+    PolicySimulated,
+    PolicySuperseded,
+    PolicyValidated,
+    PolicyWithdrawn,
     ProfileChanged,
     ProjectionPaused,
     ProjectionRebuilt,
@@ -60,7 +92,11 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ResultsReleased,
     RoleGranted,
     ServiceClientAdded,
+    UserDeactivated,
     UserRegistered,
+    ZoneActivated,
+    ZoneConfigured,
+    ZoneDeactivated,
 )
 
 EVENTS = EventRegistry(EVENT_CLASSES)

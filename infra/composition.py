@@ -34,9 +34,9 @@ from commands.write_side import WriteSide
 from domain.event_types import EVENTS
 from domain.zones import ZoneId
 from infra.auth.credentials import CredentialStore
+from infra.auth.opening import SignIn, open_sign_in, outbox_worker
 from infra.auth.passwords import PasswordHasher
 from infra.auth.refresh import RefreshTokens
-from infra.auth.signing_key import load_or_create_signing_key, public_jwk
 from infra.auth.tokens import TokenIssuer, TokenVerifier
 from infra.cat_engine import engine_on_kafka, engine_on_log, runs_cat_engine, stream_news
 from infra.claims import Pool, PostgresClaims
@@ -67,12 +67,14 @@ from infra.observability.traced_commands import TracedStreams
 from infra.observability.traced_requests import TracedRequests
 from infra.observability.tracing import Tracing, open_tracing
 from infra.operations import API_DESCRIPTION, API_VERSION, Operations, operations_router
+from infra.policies.engine import CedarEngine
 from infra.postgres.pool import CheckedPool
 from infra.postgres.roles import PROJECTOR, READER, WRITER, with_options
 from infra.projections.checker import Checker
 from infra.projections.orders import ProjectionOrders
 from infra.projections.rebuilt_first import RebuiltFirst
 from infra.projections.runner import ProjectionRunner, no_span
+from infra.rate_limits.chosen import open_rate_limits
 from infra.read_store import ReadStore
 from infra.readiness import ReadinessProbe
 from infra.secrets_files import read_or_create_secret
@@ -93,6 +95,7 @@ from infra.server import (
     write_address,
 )
 from infra.settings import InvalidSettings, Settings
+from infra.zone_measures import ReadModelZoneMeasures
 from projections.attempts.projection import AttemptsProjection
 from projections.audit.projection import AuditProjection
 from projections.calibrations.projection import CalibrationsProjection
@@ -192,6 +195,7 @@ class ApiServices:
     write: WriteSide
     access_tokens: TokenIssuer
     refresh_tokens: RefreshTokens
+    sign_in: SignIn
     password_rules: PasswordHasher
     default_zone: ZoneId
     read_store: ReadStore
@@ -199,6 +203,8 @@ class ApiServices:
     next_item_wait_s: float
     open_answers: OpenAnswers
     calibrations: BankCalibrations
+    policy_engine: CedarEngine
+    zone_measures: ReadModelZoneMeasures
     writer_pool: Pool
     projector_pool: Pool
 
@@ -256,13 +262,18 @@ async def open_services(
         )
         email_hash_key = read_or_create_secret(settings.auth.email_hash_key_file)
         refresh_secret = read_or_create_secret(settings.auth.refresh_secret_file)
-        signing_key = load_or_create_signing_key(settings.auth.signing_key_file)
+        sign_in = await open_sign_in(
+            settings.auth,
+            writer_pool,
+            refresh_secret=refresh_secret,
+            clock=clock,
+            new_id=new_id,
+            registry=registry,
+        )
         yield ApiServices(
             clock=clock,
             new_id=new_id,
-            token_verifier=TokenVerifier(
-                [public_jwk(signing_key)], settings.auth.issuer, settings.auth.audience, clock
-            ),
+            token_verifier=sign_in.token_verifier,
             idempotency=IdempotencyStore(writer_pool, secret=refresh_secret, new_id=new_id),
             write=WriteSide(
                 streams=streams,
@@ -274,21 +285,11 @@ async def open_services(
                 clock=clock,
                 new_id=new_id,
                 grace_s=settings.exam.submission_grace_s,
+                mail=sign_in.outbox,
             ),
-            access_tokens=TokenIssuer(
-                signing_key,
-                settings.auth.issuer,
-                settings.auth.audience,
-                settings.auth.access_token_ttl_s,
-                clock,
-                new_id=new_id,
-            ),
-            refresh_tokens=RefreshTokens(
-                writer_pool,
-                secret=refresh_secret,
-                grace_s=settings.auth.refresh_grace_s,
-                lifetime_s=settings.auth.refresh_ttl_s,
-            ),
+            access_tokens=sign_in.access_tokens,
+            refresh_tokens=sign_in.refresh_tokens,
+            sign_in=sign_in,
             password_rules=hasher,
             default_zone=settings.zone,
             read_store=read_store,
@@ -296,6 +297,8 @@ async def open_services(
             next_item_wait_s=settings.exam.next_item_wait_s,
             open_answers=OpenAnswers(),
             calibrations=BankCalibrations(ReadModelLiveResponses(projector_pool)),
+            policy_engine=CedarEngine(),
+            zone_measures=ReadModelZoneMeasures(projector_pool),
             writer_pool=writer_pool,
             projector_pool=projector_pool,
         )
@@ -507,7 +510,10 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
                     open_services(settings, database, registry, clock, tracing)
                 )
                 app.state.services = services
+                rate_limits = open_rate_limits(settings, registry)
+                app.state.rate_limits = await stack.enter_async_context(rate_limits)
                 app.state.end_waiting = services.write.streams.news.close
+                background.loops += services.sign_in.loops
                 if role in ("all", "projector"):
                     feed = stack.enter_context(open_feed(database))
                     background.runners += projection_runners(
@@ -520,6 +526,8 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
                 if role in ("all", "deadlines"):
                     due = ReadModelDueWork(services.projector_pool, settings.exam.submission_grace_s)
                     background.loops.append(lambda: follow_deadlines(services, due))
+                    mail = outbox_worker(settings, services.sign_in, services.write)
+                    background.loops.append(mail.follow)
                     if settings.cat.calibrate_every_s:
                         every_s = settings.cat.calibrate_every_s
                         background.loops.append(lambda: keep_calibrating(services, every_s))

@@ -167,11 +167,11 @@ async def keep_checking(checker: Checker, interval_s: float, sample: int) -> Non
 
 
 async def sweep_expired(services: Any) -> None:
-    """Removes what has expired: kept answers and refresh tokens."""
+    """Removes what has expired: kept answers, sign-ins, links."""
     while True:
         try:
             await services.idempotency.sweep(services.clock())
-            await services.refresh_tokens.sweep(services.clock())
+            await services.sign_in.sweep(services.clock())
         except Exception as error:
             log.exception("expired rows not removed", error=type(error).__name__)
         await asyncio.sleep(SWEEP_INTERVAL_S)
@@ -209,6 +209,7 @@ def run_server(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whose word counts is the settings' business (limits.trusted_proxies)
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
     )

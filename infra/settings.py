@@ -1,14 +1,15 @@
 """Settings: environment variables first, then an optional TOML file, then the defaults written here.
 
-Variables begin with `MEGACITY_` and nest by `__`: `MEGACITY_HTTP__PORT=8080`. The well-known `DATABASE_URL`
-and `KAFKA_BOOTSTRAP_SERVERS` are honoured too. The file is `megacity.toml` in the checkout, or the one that
-`MEGACITY_SETTINGS_FILE` names. Relative paths count from the checkout.
+Variables begin with `MEGACITY_` and nest by `__`: `MEGACITY_HTTP__PORT=8080`. The well-known `DATABASE_URL`,
+`KAFKA_BOOTSTRAP_SERVERS` and `REDIS_URL` are honoured too. The file is `megacity.toml` in the checkout, or
+the one that `MEGACITY_SETTINGS_FILE` names. Relative paths count from the checkout.
 """
 
 import os
 import re
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,6 +41,7 @@ TEST_DATA_VARIABLE = "MEGACITY_TEST_DATA"
 WELL_KNOWN_VARIABLES = {
     "DATABASE_URL": ("database", "url"),
     "KAFKA_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers"),
+    "REDIS_URL": ("redis", "url"),
 }
 
 
@@ -179,11 +181,7 @@ class KafkaSettings(_Section):
     @field_validator("projections", mode="before")
     @classmethod
     def _names_by_commas(cls, given: Any) -> Any:
-        return (
-            tuple(filter(None, (name.strip() for name in given.split(","))))
-            if isinstance(given, str)
-            else given
-        )
+        return _by_commas(given)
 
     @field_validator("ca_file", mode="before")
     @classmethod
@@ -191,9 +189,74 @@ class KafkaSettings(_Section):
         return _absolute(path)
 
 
+class RedisSettings(_Section):
+    url: SecretStr | None = None
+    """A Redis or Valkey that all processes share. Without it each keeps for itself what would be there."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_for_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return url
+
+
+class LimitsSettings(_Section):
+    """How often somebody may ask: on average, and at once."""
+
+    enabled: bool = True
+    user_per_s: float = Field(default=10, gt=0, le=1_000_000)
+    user_burst: int = Field(default=20, ge=1, le=1_000_000)
+    service_per_s: float = Field(default=10_000, gt=0, le=1_000_000)
+    service_burst: int = Field(default=20_000, ge=1, le=1_000_000)
+    address_per_min: float = Field(default=100, gt=0, le=60_000_000)
+    """Requests without a valid token, from one IPv4 address or one IPv6 network of 64 bits."""
+    address_burst: int = Field(default=100, ge=1, le=1_000_000)
+    network_per_min: float = Field(default=6_000, gt=0, le=60_000_000)
+    """The same, from one of `known_networks`, where a whole school may be behind one address."""
+    network_burst: int = Field(default=1_000, ge=1, le=1_000_000)
+    known_networks: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses of organisations, by CIDR (`203.0.113.0/24`), several separated by commas."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """By CIDR: whose `X-Forwarded-For` is believed. Without it the client is whoever connects."""
+    store_timeout_ms: int = Field(default=50, ge=1, le=10_000)
+    """A Redis that takes longer counts as away for this request."""
+
+    @field_validator("known_networks", "trusted_proxies", mode="before")
+    @classmethod
+    def _networks_by_commas(cls, given: Any) -> Any:
+        return _by_commas(given)
+
+    @field_validator("known_networks", "trusted_proxies")
+    @classmethod
+    def _are_networks(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for each in given:
+            ip_network(each)  # its ValueError says what is wrong
+        return given
+
+
 class OtelSettings(_Section):
     enabled: bool = False
     """OpenTelemetry traces; where they are sent is set by the standard `OTEL_...` variables."""
+
+
+class MailSettings(_Section):
+    sender: Literal["folder", "smtp"] = "folder"
+    """`folder` writes each mail into a file under `mail` in `var_dir`."""
+    from_address: str = Field(default="no-reply@megacity.invalid", pattern=r"^[^@\s]+@[^@\s]+$")
+    site_url: str | None = Field(default=None, pattern=r"^https?://[^\s/]+")
+    """Where people open the links in mails; without it, where this server is reached."""
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _smtp_needs_a_host(self) -> "MailSettings":
+        if self.sender == "smtp" and self.smtp_host is None:
+            raise ValueError("sender=smtp needs smtp_host")
+        return self
 
 
 class LogSettings(_Section):
@@ -240,12 +303,20 @@ class Settings(BaseSettings):
     event_store: EventStoreSettings = EventStoreSettings()
     sequencer: SequencerSettings = SequencerSettings()
     kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    limits: LimitsSettings = LimitsSettings()
     otel: OtelSettings = OtelSettings()
+    mail: MailSettings = MailSettings()
     log: LogSettings = LogSettings()
 
     @property
     def secrets_dir(self) -> Path:
         return self.var_dir / "secrets"
+
+    @property
+    def mail_dir(self) -> Path:
+        """Where mail goes that is not sent by SMTP."""
+        return self.var_dir / "mail"
 
     @property
     def log_dir(self) -> Path:
@@ -379,6 +450,12 @@ class _WellKnownVariables(PydanticBaseSettingsSource):
             if value := os.environ.get(name):
                 found.setdefault(section, {})[field] = value
         return found
+
+
+def _by_commas(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    return tuple(filter(None, (each.strip() for each in given.split(","))))
 
 
 def _absolute(path: Any) -> Any:

@@ -1,18 +1,23 @@
 """Register, sign in, stay signed in."""
 
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
 from commands.api.bodies import DisplayName, written
 from commands.api.services import Grant, Services, WriteServices
+from commands.api.sessions import client_of
 from commands.context import CommandContext
 from commands.register_user import RegisterUser, register_user
 from commands.sign_in import WrongCredentials, sign_in, sign_in_service, signed_in
+from domain.errors import Malformed
 from domain.events import Actor
 from domain.languages import Language
 from domain.users.account import Registered
+from domain.users.countries import COUNTRIES
 from domain.zones import ZoneId
 from infra.http.errors import SignInRefused
 from infra.http.guards import public
@@ -23,6 +28,31 @@ from infra.http.routing import ApiRoute
 from infra.http.text import RequestModel
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=ApiRoute)
+
+A_DAY = timedelta(days=1)
+BIRTH_DATE_PATTERN = "^(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])$"
+
+
+class BirthDateInTheFuture(Malformed):
+    """Nobody registers before they are born."""
+
+    code = "birth-date-in-the-future"
+    title = "The birth date is in the future"
+
+
+def _known_country(code: str) -> str:
+    if code not in COUNTRIES:
+        raise PydanticCustomError("unknown_country", "There is no country with this code (ISO 3166-1)")
+    return code
+
+
+def _day_of_the_calendar(text: str) -> str:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise PydanticCustomError("no_such_day", "The calendar has no such day") from None
+    return text
+
 
 Email = Annotated[
     str,
@@ -35,6 +65,13 @@ Email = Annotated[
 ]
 Password = Annotated[str, Field(min_length=1, max_length=256, examples=["correct horse battery"])]
 
+Country = Annotated[str, Field(json_schema_extra={"enum": list(COUNTRIES)}), AfterValidator(_known_country)]
+BirthDate = Annotated[
+    str,
+    Field(pattern=BIRTH_DATE_PATTERN, examples=["2009-03-17"], json_schema_extra={"format": "date"}),
+    AfterValidator(_day_of_the_calendar),
+]
+
 
 class Registration(RequestModel):
     """Roles cannot be asked for: whoever registers is a student."""
@@ -44,6 +81,10 @@ class Registration(RequestModel):
     display_name: DisplayName = Field(examples=["김민지"])
     language: Language = "ko"
     zone_id: ZoneId | None = Field(default=None, description="The default zone where it is left out.")
+    country: Country | None = Field(default=None, description="ISO 3166-1, two letters.", examples=["KR"])
+    birth_date: BirthDate | None = Field(
+        default=None, description="With the country it says who has to consent to what."
+    )
 
 
 class RegisteredUser(BaseModel):
@@ -94,6 +135,9 @@ async def register_route(
     body: Registration, request: Request, response: Response, services: Services, command_id: CommandId
 ) -> RegisteredUser:
     services.password_rules.check(body.password)
+    # A day ahead of the server it may be that day already somewhere.
+    if body.birth_date is not None and date.fromisoformat(body.birth_date) > services.clock().date() + A_DAY:
+        raise BirthDateInTheFuture
     context = CommandContext(
         actor=Actor("user", "anonymous"),
         zone_id=None,
@@ -108,6 +152,8 @@ async def register_route(
         display_name=body.display_name,
         language=body.language,
         zone_id=body.zone_id or services.default_zone,
+        country=body.country,
+        birth_date=body.birth_date,
     )
     outcome = await register_user(services.write, context, command)
     assert isinstance(outcome.state, Registered)
@@ -127,12 +173,19 @@ async def register_route(
     dependencies=[Depends(public)],
     responses=problem_responses(400, 401, 413, 415, 422, 503),
 )
-async def login(body: Credentials, services: Services) -> AccessTokens:
+async def login(body: Credentials, request: Request, services: Services) -> AccessTokens:
     try:
         user_id, account = await sign_in(services.write, body.email, body.password)
     except WrongCredentials:
+        services.sign_in.failures.count()
         raise SignInRefused from None
-    grant = await services.refresh_tokens.start(user_id, services.new_id(), services.clock())
+    grant = await services.refresh_tokens.start(
+        user_id,
+        services.new_id(),
+        services.clock(),
+        client=client_of(request),
+        credential_id=account.credential_id,
+    )
     return _tokens(services, account, grant)
 
 
@@ -145,12 +198,20 @@ async def login(body: Credentials, services: Services) -> AccessTokens:
     dependencies=[Depends(public)],
     responses=problem_responses(400, 401, 413, 415, 422, 503),
 )
-async def refresh(body: RefreshRequest, services: Services) -> AccessTokens:
-    grant = await services.refresh_tokens.rotate(body.refresh_token, services.clock())
+async def refresh(body: RefreshRequest, request: Request, services: Services) -> AccessTokens:
+    client = client_of(request)
+    grant = await services.refresh_tokens.rotate(body.refresh_token, services.clock(), client=client)
     try:
-        return _tokens(services, await signed_in(services.write, grant.subject_id), grant)
+        account = await signed_in(services.write, grant.subject_id)
     except WrongCredentials:
         raise SignInRefused from None
+    if grant.credential_id is not None and grant.credential_id != account.credential_id:
+        # Whoever changed the password was stopped before the other sign-ins were ended.
+        await services.refresh_tokens.revoke(
+            grant.session_id, services.clock(), reason="the password was changed"
+        )
+        raise SignInRefused
+    return _tokens(services, account, grant)
 
 
 @router.post(
@@ -166,6 +227,7 @@ async def issue_service_token(body: ClientCredentials, services: Services) -> Ac
             services.write, body.client_id, body.client_secret
         )
     except WrongCredentials:
+        services.sign_in.failures.count()
         raise SignInRefused from None
     principal = Principal(
         subject_id=client.client_id,

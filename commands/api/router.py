@@ -2,11 +2,39 @@
 
 from fastapi import APIRouter
 
-from commands.api import attempts, auth, calibrations, examinees, exams, item_banks, next_items, users
+from commands.api import (
+    attempts,
+    auth,
+    calibrations,
+    examinees,
+    exams,
+    item_banks,
+    next_items,
+    passwords,
+    policies,
+    sessions,
+    users,
+    zones,
+)
 
 
 def write_routers() -> list[APIRouter]:
-    return [
+    parts = [
         part.router
-        for part in (auth, users, item_banks, calibrations, exams, attempts, next_items, examinees)
+        for part in (
+            auth,
+            sessions,
+            passwords,
+            users,
+            zones,
+            policies,
+            item_banks,
+            calibrations,
+            exams,
+            attempts,
+            next_items,
+            passwords,
+            examinees,
+        )
     ]
+    return [*parts, sessions.well_known]

@@ -1,13 +1,17 @@
 """What the write API's routes may ask for at run time."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
 from commands.api.open_answers import OpenAnswers
 from commands.calibrate_bank import BankCalibrations
+from commands.policies import PolicyEngine
+from commands.ports import Links
 from commands.write_side import WriteSide
+from commands.zones import ZoneMeasures
 from domain.zones import ZoneId
 from infra.http.principal import Principal
 from infra.http.services import HttpServices, injected_services
@@ -30,14 +34,97 @@ class Grant(Protocol):
     def session_id(self) -> str: ...
     @property
     def subject_id(self) -> str: ...
+    @property
+    def credential_id(self) -> str | None: ...
+
+
+class Client(Protocol):
+    """Where a request came from: see `infra.auth.refresh.Client`."""
+
+    @property
+    def user_agent(self) -> str | None: ...
+    @property
+    def address(self) -> str | None: ...
+
+
+class Session(Client, Protocol):
+    """One sign-in that is still good: see `infra.auth.refresh.Session`."""
+
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def started_at(self) -> datetime: ...
+    @property
+    def last_used_at(self) -> datetime: ...
+    @property
+    def expires_at(self) -> datetime: ...
 
 
 class RefreshTokens(Protocol):
     """See `infra.auth.refresh.RefreshTokens`."""
 
-    async def start(self, subject_id: str, session_id: str, now: datetime) -> Grant: ...
+    async def start(
+        self,
+        subject_id: str,
+        session_id: str,
+        now: datetime,
+        *,
+        client: Client,
+        credential_id: str | None = None,
+    ) -> Grant: ...
 
-    async def rotate(self, token: str, now: datetime) -> Grant: ...
+    async def rotate(self, token: str, now: datetime, *, client: Client) -> Grant: ...
+
+    async def sessions(self, subject_id: str, now: datetime) -> Sequence[Session]: ...
+
+    async def revoke(
+        self, session_id: str, now: datetime, *, reason: str = "signed out", subject_id: str | None = None
+    ) -> bool: ...
+
+    async def revoke_all(self, subject_id: str, now: datetime, *, reason: str, but: str | None = None) -> int:
+        """Ends every sign-in of somebody, one session perhaps excepted."""
+        ...
+
+    async def renew_credential(self, session_id: str, credential_id: str) -> None:
+        """The sign-in goes on under a new password."""
+        ...
+
+
+class Revocations(Protocol):
+    """See `infra.auth.revocations.Revocations`."""
+
+    async def end(self, ids: Iterable[str]) -> None:
+        """Refuses all tokens of these sessions or subjects."""
+        ...
+
+
+class TokenKeys(Protocol):
+    """See `infra.auth.key_ring.KeyRing`."""
+
+    def verifying_keys(self, *, again: bool = False) -> Sequence[dict[str, Any]]:
+        """Public JWKs."""
+        ...
+
+
+class SignInFailures(Protocol):
+    """See `infra.auth.failures.SignInFailures`."""
+
+    def count(self) -> None:
+        """One more sign-in was refused."""
+        ...
+
+
+class SignIn(Protocol):
+    """See `infra.auth.opening.SignIn`."""
+
+    @property
+    def token_keys(self) -> TokenKeys: ...
+    @property
+    def revocations(self) -> Revocations: ...
+    @property
+    def links(self) -> Links: ...
+    @property
+    def failures(self) -> SignInFailures: ...
 
 
 class PasswordRules(Protocol):
@@ -56,6 +143,8 @@ class WriteServices(HttpServices, Protocol):
     @property
     def refresh_tokens(self) -> RefreshTokens: ...
     @property
+    def sign_in(self) -> SignIn: ...
+    @property
     def password_rules(self) -> PasswordRules: ...
     @property
     def default_zone(self) -> ZoneId: ...
@@ -66,6 +155,10 @@ class WriteServices(HttpServices, Protocol):
 
     @property
     def calibrations(self) -> BankCalibrations: ...
+    @property
+    def policy_engine(self) -> PolicyEngine: ...
+    @property
+    def zone_measures(self) -> ZoneMeasures: ...
     @property
     def open_answers(self) -> OpenAnswers: ...
 

@@ -16,7 +16,8 @@ class UserRegistered(Event, frozen=True, kw_only=True):
     `email_hash` is a keyed hash: uniqueness is checked on it, never on the plain address.
     `credential_id` names the password record outside the log; None for an examinee whom an
     organisation enrolled and who never signs in. `external_ref` is the organisation's own name for
-    that examinee.
+    that examinee. `country` (ISO 3166-1, two letters) and `birth_date` (ISO 8601) are what the person
+    says; the age from which somebody may consent alone depends on both.
     """
 
     origin: Literal["self", "organization", "bootstrap"]
@@ -28,6 +29,8 @@ class UserRegistered(Event, frozen=True, kw_only=True):
     credential_id: str | None = None
     org_id: StreamId | None = None
     external_ref: Personal[str | None] = None
+    country: Personal[str | None] = None
+    birth_date: Personal[str | None] = None
 
 
 @event_type("user.profile_changed", retention=Retention.STATE, subject="stream")
@@ -44,3 +47,25 @@ class RoleGranted(Event, frozen=True, kw_only=True):
 
     role: Role
     org_id: StreamId | None = None
+
+
+@event_type("user.email_verified", retention=Retention.STATE)
+class EmailVerified(Event, frozen=True, kw_only=True):
+    """The person reads mail that is sent to the address with this keyed hash."""
+
+    email_hash: str
+
+
+@event_type("user.password_changed", retention=Retention.STATE)
+class PasswordChanged(Event, frozen=True, kw_only=True):
+    """From now on the password is the one of this credential, and the one before opens nothing."""
+
+    credential_id: str
+    by: Literal["present_password", "emailed_link"]
+
+
+@event_type("user.deactivated", retention=Retention.STATE, subject="stream")
+class UserDeactivated(Event, frozen=True, kw_only=True):
+    """The account opens nothing any longer; what the person did stays."""
+
+    reason: Personal[str]

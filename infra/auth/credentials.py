@@ -52,3 +52,8 @@ class CredentialStore:
             )
             row = await found.fetchone()
         return None if row is None else str(row[0])
+
+    async def forget(self, credential_id: str) -> None:
+        """Removes a hash; one that is not there is gone already."""
+        async with self._pool.connection() as connection:
+            await connection.execute("DELETE FROM ops.credentials WHERE credential_id = %s", (credential_id,))

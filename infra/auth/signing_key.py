@@ -1,36 +1,15 @@
-"""The key that signs access tokens: an Ed25519 JWK in a file of its own."""
+"""The keys that sign access tokens: Ed25519 JWKs."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
-from infra.secrets_files import read_or_create_file
-
 Jwk = dict[str, Any]
 
 
 class SigningKeyError(Exception):
-    """The file does not hold a private Ed25519 JWK with a key id."""
-
-
-def load_or_create_signing_key(path: Path) -> Jwk:
-    """The private JWK in `path`, made on first use (mode 0600).
-
-    Processes that start at the same time end with the same key. Raises SigningKeyError for a file with
-    something else in it: a new key would turn everybody's tokens away, so nothing is overwritten.
-    """
-    text = read_or_create_file(path, lambda: json.dumps(new_signing_key()).encode())
-    try:
-        jwk = json.loads(text)
-        key = OKPKey.import_key(jwk)
-    except (ValueError, TypeError, KeyError, JoseError) as error:
-        raise SigningKeyError(f"{path} does not hold a JWK") from error
-    if not key.is_private or key.curve_name != "Ed25519" or not jwk.get("kid"):
-        raise SigningKeyError(f"{path} does not hold a private Ed25519 JWK with a 'kid'")
-    return dict(jwk)
+    """The file does not hold Ed25519 JWKs with key ids, or none that can sign."""
 
 
 def new_signing_key() -> Jwk:
@@ -39,6 +18,17 @@ def new_signing_key() -> Jwk:
 
 
 def public_jwk(private_jwk: Jwk) -> Jwk:
-    """What verifiers need to know of a private key."""
+    """What verifiers need to know of a key; given a public key, the same."""
     public = dict(OKPKey.import_key(private_jwk).as_dict(private=False))
     return {**public, "kid": private_jwk["kid"], "alg": "EdDSA", "use": "sig"}
+
+
+def is_private(jwk: Any) -> bool:
+    """Whether an Ed25519 JWK can sign. Raises SigningKeyError for everything else than an Ed25519 JWK."""
+    try:
+        key = OKPKey.import_key(jwk)
+    except (ValueError, TypeError, KeyError, AttributeError, JoseError) as error:
+        raise SigningKeyError("it is no JWK of an Ed25519 key") from error
+    if key.curve_name != "Ed25519" or not isinstance(jwk.get("kid"), str) or not jwk["kid"]:
+        raise SigningKeyError("it is no JWK of an Ed25519 key with a 'kid'")
+    return bool(key.is_private)

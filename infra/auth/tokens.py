@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from joserfc import jws, jwt
@@ -21,17 +21,29 @@ from infra.http.errors import InvalidToken
 from infra.http.principal import Principal, RoleGrant
 
 ALGORITHM: Final = "EdDSA"
+LONGEST_LIFETIME_S: Final = 86_400
+"""No token lives longer: keys and ended sessions are remembered for so long and no longer."""
 _MAX_TOKEN_LENGTH: Final = 8_192
 
 Clock = Callable[[], datetime]
 
 
+class TokenKeys(Protocol):
+    """Keys that change now and then: see `infra.auth.key_ring.KeyRing`."""
+
+    def signing_key(self) -> Jwk: ...
+
+    def verifying_keys(self, *, again: bool = False) -> tuple[Jwk, ...]:
+        """The same object as long as the keys are the same; `again`: a key is missing, look at once."""
+        ...
+
+
 class TokenIssuer:
-    """Signs tokens with one private key."""
+    """Signs tokens with one private key, or with the one of a ring whose turn it is."""
 
     def __init__(  # noqa: PLR0913 - all of it is what a token says
         self,
-        private_jwk: Jwk,
+        keys: Jwk | TokenKeys,
         issuer: str,
         audience: str,
         ttl_s: int,
@@ -39,8 +51,9 @@ class TokenIssuer:
         *,
         new_id: Callable[[], str],
     ) -> None:
-        self._key = OKPKey.import_key(private_jwk)
-        self._key_id: str = private_jwk["kid"]
+        self._next_key: Callable[[], Jwk] = (lambda: keys) if isinstance(keys, dict) else keys.signing_key
+        self._jwk = self._next_key()
+        self._key = OKPKey.import_key(self._jwk)
         self._issuer = issuer
         self._audience = audience
         self._ttl_s = ttl_s
@@ -48,8 +61,13 @@ class TokenIssuer:
         self._new_id = new_id
 
     def issue(self, principal: Principal, *, ttl_s: int | None = None) -> tuple[str, int]:
-        """The token, and in how many seconds it expires. `ttl_s` overrides the usual time."""
+        """The token, and in how many seconds it expires. `ttl_s` overrides the usual time.
+
+        Raises ValueError for more than `LONGEST_LIFETIME_S`.
+        """
         expires_in_s = self._ttl_s if ttl_s is None else ttl_s
+        if expires_in_s > LONGEST_LIFETIME_S:
+            raise ValueError(f"a token lives {LONGEST_LIFETIME_S} s at most")
         now_s = int(self._clock().timestamp())
         claims = _Claims(
             iss=self._issuer,
@@ -64,28 +82,36 @@ class TokenIssuer:
             attempt=principal.attempt_id,
             act=None if principal.delegate is None else _Delegate(principal.delegate),
         )
-        header = {"alg": ALGORITHM, "kid": self._key_id}
+        jwk = self._next_key()
+        if jwk is not self._jwk:
+            self._jwk, self._key = jwk, OKPKey.import_key(jwk)
+        header = {"alg": ALGORITHM, "kid": jwk["kid"]}
         return jwt.encode(header, msgspec.to_builtins(claims), self._key, registry=_REGISTRY), expires_in_s
 
 
 class TokenVerifier:
     """Checks tokens against public keys, and remembers those that passed.
 
-    A signature takes some 200 µs to check; an examinee sends the same token with each answer.
+    A signature takes some 200 µs to check; an examinee sends the same token with each answer. `ended` says
+    of a session and a subject whether their tokens are refused although they have not expired.
     """
 
     def __init__(  # noqa: PLR0913 - all of it is what a token must say
         self,
-        public_jwks: Iterable[Jwk],
+        keys: Iterable[Jwk] | TokenKeys,
         issuer: str,
         audience: str,
         clock: Clock,
         *,
         leeway_s: int = 5,
         remembered: int = 10_000,
+        ended: Callable[[str, str], bool] = lambda _session, _subject: False,
     ) -> None:
-        self._keys = KeySet([OKPKey.import_key(each) for each in public_jwks])
-        self._key_ids = frozenset(key.kid for key in self._keys.keys)
+        self._source: TokenKeys = _FixedKeys(tuple(keys)) if isinstance(keys, Iterable) else keys
+        self._ended = ended
+        self._jwks: tuple[Jwk, ...] = ()
+        self._keys = KeySet([])
+        self._key_ids: frozenset[str | None] = frozenset()
         self._issuer = issuer
         self._audience = audience
         self._clock = clock
@@ -95,6 +121,7 @@ class TokenVerifier:
     def verify(self, token: str) -> Principal:
         """Whom the token names. Raises InvalidToken with its `reason`."""
         now_s = self._clock().timestamp()
+        self._use(self._source.verifying_keys())
         known = self._verified.get(token)
         if known is None:
             claims = self._checked_claims(token)
@@ -106,13 +133,26 @@ class TokenVerifier:
             raise InvalidToken(reason="it has expired")
         if now_s < issued_at_s - self._leeway_s:
             raise InvalidToken(reason="it is not valid yet")
+        if self._ended(principal.session_id, principal.subject_id):
+            raise InvalidToken(reason="its sign-in was ended")
         return principal
+
+    def _use(self, jwks: tuple[Jwk, ...]) -> None:
+        if jwks is self._jwks:
+            return
+        # What was verified with a key that is gone must not be believed any longer.
+        self._verified.clear()
+        self._jwks = jwks
+        self._keys = KeySet([OKPKey.import_key(each) for each in jwks])
+        self._key_ids = frozenset(key.kid for key in self._keys.keys)
 
     def _checked_claims(self, token: str) -> "_Claims":
         if len(token) > _MAX_TOKEN_LENGTH or not token.isascii():
             raise InvalidToken(reason="it is not one of ours")
         try:
             signed = jws.extract_compact(token.encode("ascii"), registry=_REGISTRY)
+            if signed.headers().get("kid") not in self._key_ids:
+                self._use(self._source.verifying_keys(again=True))
             if signed.headers().get("kid") not in self._key_ids:
                 raise InvalidToken(reason="its key is not known")
             if not jws.validate_compact(signed, self._keys, registry=_REGISTRY):
@@ -123,6 +163,20 @@ class TokenVerifier:
         if claims.iss != self._issuer or claims.aud != self._audience:
             raise InvalidToken(reason="it was made for somebody else")
         return claims
+
+
+class _FixedKeys:
+    """The same keys for ever."""
+
+    def __init__(self, jwks: tuple[Jwk, ...]) -> None:
+        self._jwks = jwks
+
+    def signing_key(self) -> Jwk:
+        return self._jwks[0]
+
+    def verifying_keys(self, *, again: bool = False) -> tuple[Jwk, ...]:
+        del again
+        return self._jwks
 
 
 class _RoleClaim(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -189,6 +243,10 @@ class _Remembered:
             self._entries.move_to_end(token)
             if len(self._entries) > self._size:
                 self._entries.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
 
 
 def _principal(claims: _Claims) -> Principal:

@@ -27,8 +27,11 @@ COMMANDS = {
     "projection": "Look at projections and rebuild them from the log.",
     "log": "Read the event log.",
     "replay": "Show the history of one stream, event by event.",
+    "zone": "Look at zones, attest what they need, turn them on and off.",
     "sample": "Play sample exams and recorded responses through the API.",
     "cat": "Adaptive testing on CSV files: simulate, score, calibrate, compare.",
+    "keys": "Look at the keys that sign access tokens, and change them.",
+    "policy": "Check and try out rules of access.",
     "doctor": "Say what works here, what is missing, and how to get it.",
 }
 

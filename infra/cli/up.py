@@ -8,10 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.policies import found_policies
+from commands.zones import open_first_zones
 from infra.cli.console import CommandError, output, progress
+from infra.cli.zone import operator_context
 from infra.composition import fed_by_kafka, new_id, open_write_side, order_free_projections
 from infra.database import Database
 from infra.observability.logging import configure_logging
+from infra.policies.founding import founding_rules
 from infra.postgres.migrate import migrate
 from infra.postgres.runlock import RunLock
 from infra.sample.demo import Demo, set_up_demo
@@ -97,6 +101,8 @@ def _start(settings: Settings, supervisor: Supervisor) -> Demo:
 
 async def _set_up_demo(settings: Settings, database: Database) -> Demo:
     async with open_write_side(settings, database) as write:
+        await open_first_zones(write, operator_context("bootstrap", new_id))
+        await found_policies(write, operator_context("bootstrap", new_id), founding_rules())
         return await set_up_demo(
             write, settings.secrets_dir, settings.zone, settings.demo_organization, new_id
         )

@@ -15,7 +15,7 @@ from domain.errors import (
     Unavailable,
     Unreadable,
 )
-from infra.http.errors import InvalidToken, Unauthenticated
+from infra.http.errors import InvalidToken, RateLimited, Unauthenticated
 
 GROUP_STATUS: tuple[tuple[type[DomainError], int], ...] = (
     (Unauthenticated, 401),
@@ -24,6 +24,7 @@ GROUP_STATUS: tuple[tuple[type[DomainError], int], ...] = (
     (IllegalState, 409),
     (StaleVersion, 412),
     (Malformed, 422),
+    (RateLimited, 429),
     (Unavailable, 503),
     (Unreadable, 500),
 )

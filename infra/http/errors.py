@@ -122,6 +122,16 @@ class RequestInFlight(IllegalState):
     title = "The same request is still being answered"
 
 
+class RateLimited(DomainError):
+    """More requests came than `violated_policies` allow; carries `retry_after_s`."""
+
+    code = "rate-limited"
+    title = "Too many requests"
+
+    def detail(self) -> str:
+        return "Wait as long as 'Retry-After' says, then send the request again."
+
+
 class DatabaseUnreachable(Unavailable):
     """The database does not answer, or not in time; carries `retry_after_s`. What was asked may be done."""
 

@@ -19,6 +19,7 @@ from infra.http.body_limit import BodyLimit, BodyLimits
 from infra.http.json_safe import printable
 from infra.http.metrics import HttpMetrics
 from infra.http.problems import unexpected_error_response
+from infra.http.rate_limits import RateLimiting
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 QUIET_PATHS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -45,6 +46,7 @@ def install_middleware(
 ) -> None:
     """Adds the middleware to `app`, in the right order (the last one added is the outermost)."""
     app.add_middleware(BodyLimit, limits=body_limits or BodyLimits())
+    app.add_middleware(RateLimiting, free_paths=QUIET_PATHS)
     app.add_middleware(RequestContext, metrics=metrics, request_id=request_id)
 
 

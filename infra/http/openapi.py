@@ -4,7 +4,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from infra.http.middleware import QUIET_PATHS
 from infra.http.problems import Problem
+from infra.http.rate_limits import document_rate_limits
 
 _REPLACED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 
@@ -18,6 +20,7 @@ def install_openapi(app: FastAPI) -> None:
         add_problem_schema(document)
         take_null_out_of_parameters(document)
         say_streams_in_3_1(document)
+        document_rate_limits(document, QUIET_PATHS)
         return document
 
     # FastAPI documents this assignment as the way to extend the document.

@@ -288,6 +288,9 @@ _EXAMPLES: Final = {
     412: ProblemType(
         "stale-version", 412, "Changed by somebody else in the meantime", "`If-Match` did not match."
     ),
+    429: ProblemType(
+        "rate-limited", 429, "Too many requests", "The asker sends more requests than a limit allows."
+    ),
     503: ProblemType(
         "unavailable", 503, "Not available at the moment", "Try again after `Retry-After` seconds."
     ),

@@ -37,7 +37,7 @@ AUDIT_ENTRIES = Table(
 
 class AuditProjection:
     name: ClassVar[str] = "audit"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     tables: ClassVar[tuple[str, ...]] = ("audit_entries",)
     event_types: ClassVar[tuple[type[Event], ...]] = EVENT_CLASSES
     order_free: ClassVar[bool] = True

@@ -37,6 +37,9 @@ REFUSED_BY_RULE = {
     "setCalibrationRules": {"unusable-calibration-rules", "stale-version"},
     "enrolExaminees": {"duplicate-examinee", "organization-required"},
     "giveResponse": {"response-does-not-fit"},
+    "proposePolicy": {"unusable-policy"},
+    "reviseProposal": {"unusable-policy", "stale-version"},
+    "activatePolicy": {"activation-in-the-past"},
 }
 
 # Of all the years there are, those that the pattern of our moments admits.

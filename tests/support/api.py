@@ -297,7 +297,8 @@ def running_api(
     **settings: Any,
 ) -> Iterator[Api]:
     """Serves a role until the block ends; `settings` are those of `infra.settings.Settings`."""
-    made = Settings(var_dir=folder, **settings)
+    # One person of a test asks as fast as a hundred people: limits are on where a test asks for them.
+    made = Settings(var_dir=folder, **{"limits": {"enabled": False}, **settings})
     database = Database(admin_conninfo=admin_conninfo, role_secret=ROLE_SECRET)
     clock = clock or Clock()
     registry = new_registry()
@@ -317,6 +318,7 @@ def running_api(
         app,
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         timeout_keep_alive=75,  # as in production: who asks every five seconds is not hung up on
         timeout_graceful_shutdown=5,
     )

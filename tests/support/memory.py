@@ -133,6 +133,10 @@ class MemoryCredentials:
         await others_go_first()
         return self.records[credential_id][2] if credential_id in self.records else None
 
+    async def forget(self, credential_id: str) -> None:
+        await others_go_first()
+        self.records.pop(credential_id, None)
+
 
 class QuickHasher:
     """Hashes without the cost of a real one; counts the checks that were made for nobody."""

@@ -52,6 +52,18 @@ from domain.items.content import (
 from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
 from domain.items.responses import ChosenOptions, GivenNumber, GivenText
 from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.policies.events import (
+    Flips,
+    PolicyActivated,
+    PolicyApproved,
+    PolicyProposed,
+    PolicySimulated,
+    PolicySuperseded,
+    PolicyValidated,
+    PolicyWithdrawn,
+    Proposal,
+    Simulation,
+)
 from domain.system.events import (
     PoisonEventRetried,
     PoisonEventSetAside,
@@ -60,7 +72,22 @@ from domain.system.events import (
     ProjectionRebuilt,
     ProjectionResumed,
 )
-from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
+from domain.users.events import (
+    EmailVerified,
+    PasswordChanged,
+    ProfileChanged,
+    RoleGranted,
+    UserDeactivated,
+    UserRegistered,
+)
+from domain.zones.definitions import Check, Prerequisite, ZoneDefinition
+from domain.zones.events import (
+    CheckOutcome,
+    PrerequisiteAttested,
+    ZoneActivated,
+    ZoneConfigured,
+    ZoneDeactivated,
+)
 from tests.support.exam_parts import (
     BANK_ID,
     CHOICE_ID,
@@ -189,6 +216,11 @@ def _response(event_class: type[ResponseGiven | ResponseChanged], response, sequ
     )
 
 
+PROPOSAL = Proposal(
+    rule='{"actions":["use_ai_tutor"],"description":{},"effect":"permit","id":"a-rule","title":{}}',
+    replaces=stream_id("policy", uuid7(0xB1)),
+)
+
 _EVENTS: dict[str, Event] = {
     "attempt.started.v1": AttemptStarted(
         exam_id=EXAM_ID,
@@ -299,7 +331,12 @@ _EVENTS: dict[str, Event] = {
         credential_id=uuid7(0xCD),
         org_id=SCHOOL,
         external_ref="2026-0317",
+        country="KR",
+        birth_date="2009-03-17",
     ),
+    "user.email_verified.v1": EmailVerified(email_hash="5f3c" * 16),
+    "user.password_changed.v1": PasswordChanged(credential_id=uuid7(0xCE), by="emailed_link"),
+    "user.deactivated.v1": UserDeactivated(reason="left the school"),
     "user.profile_changed.v1": ProfileChanged(display_name="김서연", language="en"),
     "user.role_granted.v1": RoleGranted(role="teacher", org_id=SCHOOL),
     "system.projection_paused.v1": ProjectionPaused(projection="people", reason="the disk is being moved"),
@@ -327,6 +364,81 @@ _EVENTS: dict[str, Event] = {
         code_sha256="a1b2" * 16,
     ),
     **CALIBRATION_EVENTS,
+    "zone.configured.v1": ZoneConfigured(
+        definition=ZoneDefinition(
+            zone_id="skillprep",
+            uuid=uuid7(0x20E),
+            domain="skillprep.example",
+            names={"ko": "자격증", "en": "Certificates"},
+            languages=("ko", "en"),
+            features=("certificates",),
+            prerequisites=(
+                Prerequisite(
+                    "univprep-open",
+                    {"ko": "3개월 운영", "en": "Open for three months"},
+                    Check("days_active", 90, of_zone="univprep"),
+                ),
+            ),
+            open_from_start=True,
+        )
+    ),
+    "zone.prerequisite_attested.v1": PrerequisiteAttested(
+        prerequisite="stable",
+        evidence="운영 보고서 2026-03",
+        attested_by=TEACHER,
+        attested_at=datetime(2026, 3, 2, 12, tzinfo=UTC),
+    ),
+    "zone.activated.v1": ZoneActivated(
+        origin="order",
+        reason="everything is in place",
+        activated_at=datetime(2026, 3, 2, 12, tzinfo=UTC),
+        checks=(CheckOutcome("items", "published_items", 1_000, 1_204),),
+        attested=("stable",),
+    ),
+    "zone.deactivated.v1": ZoneDeactivated(
+        reason="the content is reviewed anew", deactivated_at=datetime(2026, 3, 3, 12, tzinfo=UTC)
+    ),
+    "policy.proposed.v1": PolicyProposed(
+        proposal=PROPOSAL,
+        proposal_sha256="9b74" * 16,
+        widens=True,
+        proposed_by=TEACHER,
+        reason="tutors may help in practice tests",
+    ),
+    "policy.validated.v1": PolicyValidated(
+        proposal_sha256="9b74" * 16, cedar_sha256="c3ab" * 16, engine="cedarpy 4.12.2"
+    ),
+    "policy.simulated.v1": PolicySimulated(
+        simulation=Simulation(
+            proposal_sha256="9b74" * 16,
+            after_position=1_000,
+            up_to_position=9_000,
+            decisions=4_200,
+            flips=(
+                Flips(
+                    role="student",
+                    zone="univprep",
+                    decided_by=stream_id("policy", uuid7(0xB2)),
+                    now="allow",
+                    count=17,
+                ),
+            ),
+        ),
+        simulated_by=TEACHER,
+    ),
+    "policy.approved.v1": PolicyApproved(
+        proposal_sha256="9b74" * 16, approved_by=STUDENT, reason="17 more people get in, as intended"
+    ),
+    "policy.activated.v1": PolicyActivated(
+        proposal=PROPOSAL,
+        proposal_sha256="9b74" * 16,
+        active_from=datetime(2026, 3, 9, 0, 0, tzinfo=UTC),
+    ),
+    "policy.superseded.v1": PolicySuperseded(
+        superseded_by=stream_id("policy", uuid7(0xB2)),
+        superseded_from=datetime(2026, 3, 9, 0, 0, tzinfo=UTC),
+    ),
+    "policy.withdrawn.v1": PolicyWithdrawn(withdrawn_by=TEACHER, reason="no longer needed"),
 }
 
 EXAMPLES: dict[str, RecordedEvent] = {

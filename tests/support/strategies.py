@@ -57,6 +57,15 @@ from domain.items.events import (
 from domain.items.responses import ChosenOptions, GivenNumber, GivenText
 from domain.languages import LANGUAGES
 from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.policies.events import (
+    PolicyActivated,
+    PolicyApproved,
+    PolicyProposed,
+    PolicySimulated,
+    PolicySuperseded,
+    PolicyValidated,
+    PolicyWithdrawn,
+)
 from domain.system.events import (
     PoisonEventRetried,
     PoisonEventSetAside,
@@ -65,8 +74,22 @@ from domain.system.events import (
     ProjectionRebuilt,
     ProjectionResumed,
 )
-from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
+from domain.users.events import (
+    EmailVerified,
+    PasswordChanged,
+    ProfileChanged,
+    RoleGranted,
+    UserDeactivated,
+    UserRegistered,
+)
 from domain.zones import ZONES, Role
+from domain.zones.definitions import DEFINITIONS
+from domain.zones.events import (
+    PrerequisiteAttested,
+    ZoneActivated,
+    ZoneConfigured,
+    ZoneDeactivated,
+)
 from tests.support.exam_parts import uuid7
 
 uuids = st.integers(0, 2**48 - 1).map(uuid7)
@@ -245,9 +268,21 @@ EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
         credential_id=maybe(uuids),
         org_id=maybe(ids("organization")),
         external_ref=maybe(texts),
+        country=maybe(texts),
+        birth_date=maybe(texts),
     ),
     ProfileChanged: st.builds(ProfileChanged, display_name=texts, language=languages),
+    EmailVerified: any_of(EmailVerified),
+    PasswordChanged: any_of(PasswordChanged),
+    UserDeactivated: any_of(UserDeactivated),
     RoleGranted: st.builds(RoleGranted, role=roles, org_id=maybe(ids("organization"))),
+    PolicyActivated: any_of(PolicyActivated),
+    PolicyApproved: any_of(PolicyApproved),
+    PolicyProposed: any_of(PolicyProposed),
+    PolicySimulated: any_of(PolicySimulated),
+    PolicySuperseded: any_of(PolicySuperseded),
+    PolicyValidated: any_of(PolicyValidated),
+    PolicyWithdrawn: any_of(PolicyWithdrawn),
     ProjectionPaused: st.builds(ProjectionPaused, projection=texts, reason=texts),
     ProjectionResumed: st.builds(ProjectionResumed, projection=texts),
     PoisonEventSetAside: st.builds(
@@ -278,6 +313,11 @@ EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
         sha256=texts,
         code_sha256=texts,
     ),
+    # Ids of zones and of prerequisites have patterns, which any text would miss.
+    ZoneConfigured: st.builds(ZoneConfigured, definition=st.sampled_from(tuple(DEFINITIONS.values()))),
+    PrerequisiteAttested: any_of(PrerequisiteAttested),
+    ZoneActivated: any_of(ZoneActivated),
+    ZoneDeactivated: any_of(ZoneDeactivated),
 }
 
 metadata = st.builds(

@@ -9,6 +9,7 @@ from infra.observability.consumer_metrics import ConsumerMetrics
 from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, new_registry
 from infra.observability.relay_metrics import RelayMetrics
 from infra.observability.sequencer_metrics import SequencerMetrics
+from infra.rate_limits.metrics import RateLimitMetrics
 from tests.support.postgres import CHECKOUT
 
 MAKERS = [
@@ -19,6 +20,7 @@ MAKERS = [
     ConsumerMetrics.create,
     CheckerMetrics.create,
     CatMetrics.create,
+    RateLimitMetrics.create,
     HttpMetrics,
 ]
 

@@ -1,0 +1,1 @@
+"""Rules of access: the language they are written in, their life, and what they are compiled to."""

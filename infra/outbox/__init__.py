@@ -1,0 +1,1 @@
+"""Mail to people: asked for in a table, sent by a worker."""

@@ -1,0 +1,102 @@
+"""What is written to people, in Korean and English; who reads neither gets English."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+from types import MappingProxyType
+from typing import Final
+
+from commands.ports import MailKind
+from domain.languages import Language
+
+# Behind the number sign: browsers send that part to no server, so that no log holds it.
+PAGES: Final[Mapping[MailKind, str]] = MappingProxyType(
+    {"verify_email": "/verify-email", "password_reset": "/reset-password"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    subject: str
+    text: str
+
+
+_KOREAN: Final[Mapping[MailKind, Letter]] = MappingProxyType(
+    {
+        "verify_email": Letter(
+            "이메일 주소를 확인해 주세요",
+            "안녕하세요, {name}님.\n\n이 주소로 계정이 만들어졌습니다. "
+            "아래 링크를 열어 주소를 확인해 주세요.\n"
+            "링크는 3일 동안 한 번만 쓸 수 있습니다.\n\n{link}\n\n"
+            "직접 가입하지 않으셨다면 이 메일을 무시하셔도 됩니다.\n",
+        ),
+        "password_reset": Letter(
+            "비밀번호 재설정",
+            "안녕하세요, {name}님.\n\n아래 링크에서 새 비밀번호를 정할 수 있습니다.\n"
+            "링크는 30분 동안 한 번만 쓸 수 있습니다.\n\n{link}\n\n"
+            "요청하지 않으셨다면 이 메일을 무시하세요. 비밀번호는 바뀌지 않습니다.\n",
+        ),
+        "password_changed": Letter(
+            "비밀번호가 바뀌었습니다",
+            "안녕하세요, {name}님.\n\n계정의 비밀번호가 방금 바뀌었고, 다른 곳의 로그인은 모두 끝났습니다.\n"
+            "직접 바꾸지 않으셨다면 바로 비밀번호를 재설정해 주세요.\n",
+        ),
+    }
+)
+_ENGLISH: Final[Mapping[MailKind, Letter]] = MappingProxyType(
+    {
+        "verify_email": Letter(
+            "Please confirm your e-mail address",
+            "Hello {name},\n\nan account was opened with this address. Open this link to confirm it.\n"
+            "The link works once, for three days.\n\n{link}\n\n"
+            "If you have not registered, you need not do anything.\n",
+        ),
+        "password_reset": Letter(
+            "Set a new password",
+            "Hello {name},\n\nwith this link you can set a new password.\n"
+            "It works once, for 30 minutes.\n\n{link}\n\n"
+            "If you have not asked for it, you need not do anything: your password stays as it is.\n",
+        ),
+        "password_changed": Letter(
+            "Your password was changed",
+            "Hello {name},\n\nthe password of your account has just been changed, and all other sign-ins "
+            "have ended.\nIf that was not you, set a new password at once.\n",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """`site` is where people reach us: the part of links before the page."""
+
+    sender: str
+    site: str
+
+    def letter(  # noqa: PLR0913 - what one mail is made of
+        self,
+        kind: MailKind,
+        *,
+        mail_id: str,
+        address: str,
+        name: str,
+        language: Language,
+        token: str | None,
+        written_at: datetime,
+    ) -> EmailMessage:
+        """The mail; sent again it is the same, Message-ID and date included."""
+        texts = (_KOREAN if language == "ko" else _ENGLISH)[kind]
+        link = "" if token is None else f"{self.site}{PAGES[kind]}#token={token}"
+        message = EmailMessage()
+        message["Message-ID"] = f"<{mail_id}@{self.sender.rpartition('@')[2]}>"
+        message["Date"] = format_datetime(written_at)
+        message["From"] = self.sender
+        message["To"] = address
+        message["Subject"] = texts.subject
+        message["Content-Language"] = "ko" if language == "ko" else "en"
+        message["Auto-Submitted"] = "auto-generated"
+        # Not `format`: a name is whatever its owner typed.
+        message.set_content(texts.text.replace("{link}", link).replace("{name}", name), cte="base64")
+        return message
