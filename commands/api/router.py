@@ -33,7 +33,6 @@ def write_routers() -> list[APIRouter]:
             exams,
             attempts,
             next_items,
-            passwords,
             examinees,
         )
     ]

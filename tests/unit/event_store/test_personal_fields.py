@@ -19,6 +19,7 @@ ALWAYS_PERSONAL = {
     "display_name",
     "full_name",
     "external_ref",
+    "country",
     "birth_date",
     "phone",
     "address",

@@ -290,7 +290,7 @@ def test_declared_problems_refer_to_one_schema_that_is_in_the_document():
 
     document = make_app(documented).openapi()
     responses = document["paths"]["/api/v1/things"]["post"]["responses"]
-    assert set(responses) == {"200", "401", "404", "422"}
+    assert set(responses) == {"200", "401", "404", "422", "429"}
     for status in ("401", "404", "422"):
         assert list(responses[status]["content"]) == ["application/problem+json"]
         content = responses[status]["content"]["application/problem+json"]

@@ -9,6 +9,7 @@ from infra.observability.consumer_metrics import ConsumerMetrics
 from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, new_registry
 from infra.observability.relay_metrics import RelayMetrics
 from infra.observability.sequencer_metrics import SequencerMetrics
+from infra.observability.sign_in_metrics import SignInMetrics
 from infra.rate_limits.metrics import RateLimitMetrics
 from tests.support.postgres import CHECKOUT
 
@@ -20,6 +21,7 @@ MAKERS = [
     ConsumerMetrics.create,
     CheckerMetrics.create,
     CatMetrics.create,
+    SignInMetrics.create,
     RateLimitMetrics.create,
     HttpMetrics,
 ]

@@ -272,7 +272,7 @@ def test_every_setting_is_named_with_its_unit() -> None:
     times = numbers(masked(load_settings()))
 
     assert times
-    assert [name for name in times if not re.search(r"_(s|bytes)$", name)] == []
+    assert [name for name in times if not re.search(r"_(s|bytes|per_s|per_min)$", name)] == []
 
 
 def test_the_well_known_name_of_kafkas_brokers_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
