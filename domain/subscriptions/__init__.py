@@ -1,0 +1,1 @@
+"""What somebody has paid for, and until when."""

@@ -1,0 +1,1 @@
+"""What a payment provider tells, and how it is known that it was the provider."""
