@@ -1,0 +1,1 @@
+"""Rosters: an organisation's people and classes from a file."""
