@@ -10,6 +10,11 @@ class OrganizationFounded(Event, frozen=True, kw_only=True):
     zone_id: ZoneId
 
 
+@event_type("organization.renamed", retention=Retention.STATE)
+class OrganizationRenamed(Event, frozen=True, kw_only=True):
+    name: str
+
+
 @event_type("organization.service_client_added", retention=Retention.STATE)
 class ServiceClientAdded(Event, frozen=True, kw_only=True):
     """A program of the organisation may sign in with client credentials.

@@ -1,4 +1,4 @@
-"""An organisation: founded once, then it may have service clients."""
+"""An organisation: founded once; then it may be renamed and have service clients."""
 
 from typing import TypeAlias, assert_never
 
@@ -6,7 +6,7 @@ import msgspec
 
 from domain.errors import IllegalState, NotFound
 from domain.events import Event
-from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.organizations.events import OrganizationFounded, OrganizationRenamed, ServiceClientAdded
 from domain.zones import Role, ZoneId
 
 
@@ -47,6 +47,8 @@ def evolve(state: Organization, event: Event) -> Organization:
     match event:
         case OrganizationFounded():
             return Founded(name=event.name, zone_id=event.zone_id, clients=())
+        case OrganizationRenamed() if isinstance(state, Founded):
+            return msgspec.structs.replace(state, name=event.name)
         case ServiceClientAdded() if isinstance(state, Founded):
             added = ServiceClient(event.client_id, event.name, event.credential_id, event.roles)
             return msgspec.structs.replace(state, clients=(*state.clients, added))
@@ -60,6 +62,17 @@ def found(state: Organization, name: str, zone_id: ZoneId) -> list[Event]:
             return [OrganizationFounded(name=name, zone_id=zone_id)]
         case Founded():
             raise OrganizationExists
+        case _:
+            assert_never(state)
+
+
+def rename(state: Organization, name: str) -> list[Event]:
+    """No event where it has this name. Raises `OrganizationNotFound`."""
+    match state:
+        case Unfounded():
+            raise OrganizationNotFound
+        case Founded():
+            return [] if state.name == name else [OrganizationRenamed(name=name)]
         case _:
             assert_never(state)
 

@@ -1,0 +1,1 @@
+"""Classes: who teaches whom in an organisation."""

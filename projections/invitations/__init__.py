@@ -1,0 +1,1 @@
+"""Who is invited where, and whose verified address is which."""
