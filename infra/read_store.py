@@ -1,7 +1,8 @@
 """The read side's way to the database: read-only, as the reader's role, with the asker set.
 
-Row-level security then decides what is visible: see `0020_read_models.sql`. A query that forgets to
-narrow what it asks for still gets only what the asker may see.
+Row-level security then decides what is visible: see `0054_row_level_security.sql`. A query that forgets to
+narrow what it asks for still gets only what the asker may see. What the token says of roles is held against
+those that are held now, so the four settings are an upper bound and never open anything by themselves.
 """
 
 import asyncio

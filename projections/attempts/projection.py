@@ -1,4 +1,4 @@
-"""Attempts, their saved responses and, once scored, what each item earned.
+"""Attempts, their saved responses and, once scored, what each attempt and each item earned.
 
 Of adaptive attempts also each step of the test: see `projections.attempts.sittings`.
 """
@@ -19,19 +19,20 @@ from domain.attempts.events import (
 )
 from domain.events import Event, PositionedEvent, RecordedEvent
 from projections.attempts.sittings import Sittings
-from projections.attempts.tables import ATTEMPT_RESPONSES, ATTEMPTS, SCORED_ITEMS
+from projections.attempts.tables import ATTEMPT_RESPONSES, ATTEMPT_SCORES, ATTEMPTS, SCORED_ITEMS
 from projections.projection import Cursor
 from projections.rows import Row, Rows, owner_of
 
 
 class AttemptsProjection:
     name: ClassVar[str] = "attempts"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     partitioned: ClassVar[bool] = True
     tables: ClassVar[tuple[str, ...]] = (
         "attempt_steps",
         "attempt_abilities",
         "scored_items",
+        "attempt_scores",
         "attempt_responses",
         "attempts",
     )
@@ -57,18 +58,23 @@ class AttemptsProjection:
             ),
         )
         sittings = Sittings(cursor, attempts, recorded)
+        scores: list[Row] = []
         scored_items: list[Row] = []
         for each in recorded:
-            _apply_one(each, attempts, responses, scored_items)
+            _apply_one(each, attempts, responses)
+            if isinstance(each.event, AttemptScored):
+                scores.append(_score(each, each.event))
+                scored_items.extend(_scored(each, each.event))
             sittings.apply(each)
             attempts.change(each.stream_id, version=each.version)
         attempts.save(cursor)
         responses.save(cursor)
+        ATTEMPT_SCORES.save(cursor, scores)
         SCORED_ITEMS.save(cursor, scored_items)
         sittings.save(cursor)
 
 
-def _apply_one(recorded: RecordedEvent, attempts: Rows, responses: Rows, scored_items: list[Row]) -> None:
+def _apply_one(recorded: RecordedEvent, attempts: Rows, responses: Rows) -> None:
     attempt_id, at = recorded.stream_id, recorded.metadata.recorded_at
     match recorded.event:
         case AttemptStarted() as event:
@@ -77,11 +83,8 @@ def _apply_one(recorded: RecordedEvent, attempts: Rows, responses: Rows, scored_
             _respond(recorded, event, attempts, responses)
         case AttemptSubmitted() as event:
             attempts.change(attempt_id, status="submitted", submitted_at=at, submitted_by=event.by)
-        case AttemptScored() as event:
-            attempts.change(
-                attempt_id, status="scored", scored_at=at, score=event.score, max_score=event.max_score
-            )
-            scored_items.extend(_scored(recorded, event))
+        case AttemptScored():
+            attempts.change(attempt_id, status="scored", scored_at=at)
         case AbilityUpdated(step=0):
             attempts.change(attempt_id, adaptive=True)
         case _:
@@ -102,8 +105,6 @@ def _started(recorded: RecordedEvent, event: AttemptStarted) -> Row:
         "submitted_at": None,
         "submitted_by": None,
         "scored_at": None,
-        "score": None,
-        "max_score": None,
         "responses_given": 0,
         "version": recorded.version,
         "adaptive": False,
@@ -121,6 +122,7 @@ def _respond(
             "attempt_id": attempt_id,
             "item_id": event.item_id,
             "item_version": event.item_version,
+            "exam_id": event.exam_id,
             "examinee_id": event.examinee_id,
             **owner_of(recorded),
             "response": None if event.response is None else msgspec.to_builtins(event.response),
@@ -133,6 +135,17 @@ def _respond(
     given = 0 if attempt is None else attempt["responses_given"]
     given += (event.response is not None) - had_answer
     attempts.change(attempt_id, responses_given=given)
+
+
+def _score(recorded: RecordedEvent, event: AttemptScored) -> Row:
+    return {
+        "attempt_id": recorded.stream_id,
+        "exam_id": event.exam_id,
+        "examinee_id": event.examinee_id,
+        **owner_of(recorded),
+        "score": event.score,
+        "max_score": event.max_score,
+    }
 
 
 def _scored(recorded: RecordedEvent, event: AttemptScored) -> list[Row]:

@@ -1,7 +1,8 @@
 """Questions about attempts and their results.
 
-Scores are null in every answer until the asker may see them: staff once there are any, examinees once
-the results of the exam are released.
+Scores are null in every answer until the asker may see them: who teaches or administers once there are any,
+examinees and their parents once the results of the exam are released. Row-level security says so: what is not
+to be seen has no row in `read.attempt_scores`.
 """
 
 from typing import Any
@@ -16,14 +17,8 @@ async def attempt(connection: Connection, attempt_id: str) -> dict[str, Any] | N
         """
         SELECT a.attempt_id, a.exam_id, a.examinee_id, a.ordinal, a.status, a.started_at, a.deadline,
                a.submitted_at, a.submitted_by, a.responses_given, a.version, a.adaptive,
-               visible.result AS result_visible,
-               CASE WHEN visible.result THEN a.score END AS score,
-               CASE WHEN visible.result THEN a.max_score END AS max_score
-        FROM read.attempts a
-        CROSS JOIN LATERAL (
-            SELECT a.status = 'scored'
-                   AND (read.asker_is_staff_of(a.org_id) OR read.results_are_released(a.exam_id)) AS result
-        ) visible
+               s.attempt_id IS NOT NULL AS result_visible, s.score, s.max_score
+        FROM read.attempts a LEFT JOIN read.attempt_scores s USING (attempt_id)
         WHERE a.attempt_id = %s
         """,
         [attempt_id],
@@ -85,7 +80,7 @@ async def item_results(connection: Connection, attempt_id: str) -> dict[str, dic
     """Score, key and explanation of each item; to be asked only where `result_visible` is true.
 
     Of an adaptive attempt only the items that counted have a score, and the examinee is shown key and
-    explanation where the exam's rules say so.
+    explanation where the exam's rules say so. Staff see the keys of their organisation's items.
     """
     found = await many(
         connection,
@@ -96,7 +91,7 @@ async def item_results(connection: Connection, attempt_id: str) -> dict[str, dic
         FROM read.scored_items s
         -- An item may be on the form of a fixed exam too: what is released there is not shown here.
         CROSS JOIN (
-            SELECT NOT a.adaptive OR read.asker_is_staff_of(a.org_id) AS form
+            SELECT NOT a.adaptive OR read.asker_is_staff_of(a.org_id, a.zone_id) AS form
             FROM read.attempts a WHERE a.attempt_id = %(attempt)s
         ) whole
         LEFT JOIN read.item_keys k USING (item_id, item_version)
@@ -132,14 +127,13 @@ async def results(
     return await many(
         connection,
         """
-        SELECT a.attempt_id, a.examinee_id, p.display_name, a.ordinal, a.score, a.max_score, a.submitted_at,
+        SELECT a.attempt_id, a.examinee_id, p.display_name, a.ordinal, s.score, s.max_score, a.submitted_at,
                a.scored_at, a.adaptive, b.theta, b.se, b.stop_reason, b.category, b.items_counted
         FROM read.attempts a
+        JOIN read.attempt_scores s ON s.exam_id = %(exam)s AND s.attempt_id = a.attempt_id
         LEFT JOIN read.people p ON p.user_id = a.examinee_id
-        LEFT JOIN read.attempt_abilities b USING (attempt_id)
-        WHERE a.exam_id = %(exam)s AND a.status = 'scored'
-          AND (SELECT read.asker_is_staff_of(e.org_id) OR read.results_are_released(e.exam_id)
-               FROM read.exams e WHERE e.exam_id = %(exam)s)
+        LEFT JOIN read.attempt_abilities b ON b.attempt_id = a.attempt_id
+        WHERE a.exam_id = %(exam)s
           AND (%(after)s::text IS NULL OR a.attempt_id > %(after)s)
         ORDER BY a.attempt_id LIMIT %(limit)s
         """,
@@ -158,14 +152,15 @@ async def summary(connection: Connection, exam_id: str) -> dict[str, Any]:
         SELECT count(*) AS attempts,
                count(*) FILTER (WHERE status = 'in_progress') AS in_progress,
                count(*) FILTER (WHERE status = 'scored') AS scored,
-               avg(score) FILTER (WHERE NOT adaptive) AS mean_score,
-               min(score) FILTER (WHERE NOT adaptive) AS lowest_score,
-               max(score) FILTER (WHERE NOT adaptive) AS highest_score,
+               avg(s.score) FILTER (WHERE NOT adaptive) AS mean_score,
+               min(s.score) FILTER (WHERE NOT adaptive) AS lowest_score,
+               max(s.score) FILTER (WHERE NOT adaptive) AS highest_score,
                avg(b.theta) FILTER (WHERE status = 'scored') AS mean_theta,
                stddev_samp(b.theta) FILTER (WHERE status = 'scored') AS sd_theta,
                avg(b.se) FILTER (WHERE status = 'scored') AS mean_se,
                avg(b.items_counted) FILTER (WHERE status = 'scored') AS mean_items
         FROM read.attempts a
+        LEFT JOIN read.attempt_scores s ON s.exam_id = %(exam)s AND s.attempt_id = a.attempt_id
         LEFT JOIN read.attempt_abilities b ON b.exam_id = %(exam)s AND b.attempt_id = a.attempt_id
         WHERE a.exam_id = %(exam)s
         """,

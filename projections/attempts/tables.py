@@ -19,11 +19,22 @@ ATTEMPTS = Table(
         "submitted_at": "timestamptz",
         "submitted_by": "text",
         "scored_at": "timestamptz",
-        "score": "numeric",
-        "max_score": "numeric",
         "responses_given": "bigint",
         "version": "bigint",
         "adaptive": "boolean",
+    },
+)
+ATTEMPT_SCORES = Table(
+    "attempt_scores",
+    key=("attempt_id",),
+    columns={
+        "attempt_id": "text",
+        "exam_id": "text",
+        "examinee_id": "text",
+        "zone_id": "text",
+        "org_id": "text",
+        "score": "numeric",
+        "max_score": "numeric",
     },
 )
 ATTEMPT_RESPONSES = Table(
@@ -33,6 +44,7 @@ ATTEMPT_RESPONSES = Table(
         "attempt_id": "text",
         "item_id": "text",
         "item_version": "bigint",
+        "exam_id": "text",
         "examinee_id": "text",
         "zone_id": "text",
         "org_id": "text",

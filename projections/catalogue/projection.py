@@ -32,7 +32,7 @@ class CatalogueProjection:
     """
 
     name: ClassVar[str] = "catalogue"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     tables: ClassVar[tuple[str, ...]] = (
         "adaptive_exams",
         "exam_items",

@@ -13,7 +13,7 @@ async def exam(connection: Connection, exam_id: str) -> dict[str, Any] | None:
     return await one(
         connection,
         """
-        SELECT e.*, read.asker_is_staff_of(e.org_id) AS asks_as_staff,
+        SELECT e.*, read.asker_is_staff_of(e.org_id, e.zone_id) AS asks_as_staff,
                read.results_are_released(e.exam_id) AS released, r.rules, r.pool_size
         FROM read.exams e LEFT JOIN read.adaptive_exams r USING (exam_id)
         WHERE e.exam_id = %s

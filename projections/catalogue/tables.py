@@ -81,6 +81,7 @@ EXAMS = Table(
         "delivery": "text",
         "bank_id": "text",
         "bank_version": "bigint",
+        "author_id": "text",
     },
 )
 EXAM_ITEMS = Table(
@@ -152,7 +153,8 @@ def item_rows(recorded: RecordedEvent, event: ItemCreated | ItemRevised) -> tupl
 
 
 def exam_row(recorded: RecordedEvent) -> Row:
-    """An exam of which nothing is known but that it exists."""
+    """An exam of which nothing is known but that it exists, and who wrote its first event."""
+    actor = recorded.metadata.actor
     return {
         "exam_id": recorded.stream_id,
         **owner_of(recorded),
@@ -161,6 +163,7 @@ def exam_row(recorded: RecordedEvent) -> Row:
         "drafted_at": None,
         "published_at": None,
         "closed_at": None,
+        "author_id": actor.id if actor.kind == "user" else None,
     }
 
 

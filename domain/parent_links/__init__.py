@@ -1,0 +1,1 @@
+"""Links between parents and their children, who approve them."""

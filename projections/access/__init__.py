@@ -1,0 +1,1 @@
+"""Who holds what, who belongs where: what row-level security goes by."""
