@@ -28,14 +28,14 @@ from commands.zones import (
     known_zone,
     known_zones,
 )
-from domain.errors import Denied
 from domain.languages import Language
 from domain.zones import ZoneId
 from domain.zones.definitions import Kind, Measure
 from domain.zones.events import CheckOutcome
 from domain.zones.zone import Unconfigured, Zone, attestations_of, is_active
 from infra.http.consistency import SentConsistencyToken
-from infra.http.guards import CurrentPrincipal, public, require_role
+from infra.http.errors import ZoneNotYours
+from infra.http.guards import CurrentPrincipal, public, require_role, require_zone_access
 from infra.http.principal import Principal
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
@@ -48,13 +48,6 @@ STAFF_ROLES = ("teacher", "tutor", "org_admin", "zone_admin")
 
 ZoneIdInPath = Annotated[str, Path(description="Id of the zone.", examples=["univprep"])]
 Words = Annotated[str, SafeText(1, 2_000, multi_line=True)]
-
-
-class ZoneNotYours(Denied):
-    """The role is right, but held in an organisation or in another zone."""
-
-    code = "zone-not-yours"
-    title = "This is for administrators of the zone or of the whole system"
 
 
 class ZoneShown(BaseModel):
@@ -160,7 +153,7 @@ async def get_zone(
     description="For administrators of the zone or of the system. A later attestation replaces an earlier "
     "one; none of them outlives the zone's being turned off.",
     status_code=201,
-    dependencies=[Depends(require_role("zone_admin", "sys_admin"))],
+    dependencies=[Depends(require_role("zone_admin", "sys_admin")), Depends(require_zone_access())],
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )
 async def attest(
@@ -169,10 +162,7 @@ async def attest(
     response: Response,
     services: Services,
     asked: Asked,
-    principal: CurrentPrincipal,
 ) -> ZoneState:
-    if not (_is_sys_admin(principal) or _holds_in_zone(principal, zone_id, "zone_admin")):
-        raise ZoneNotYours
     command = AttestPrerequisite(
         zone_id=definition_of(zone_id).zone_id, prerequisite=body.prerequisite, evidence=body.evidence
     )
@@ -232,12 +222,6 @@ def _is_sys_admin(principal: Principal) -> bool:
 def _require_sys_admin(principal: Principal) -> None:
     if not _is_sys_admin(principal):
         raise ZoneNotYours
-
-
-def _holds_in_zone(principal: Principal, zone_id: str, role: str) -> bool:
-    return principal.zone_id == zone_id and any(
-        grant.role == role and grant.org_id is None for grant in principal.roles
-    )
 
 
 def _is_staff(principal: Principal, zone_id: str) -> bool:
