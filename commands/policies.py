@@ -17,10 +17,18 @@ from commands.write_side import WriteSide
 from domain.events import Event
 from domain.identifiers import StreamId, stream_id
 from domain.policies import policy
+from domain.policies.access import AccessDecision, AccessRequest
 from domain.policies.cedar import cedar_text
-from domain.policies.events import Simulation
-from domain.policies.policy import Approved, Policy, Proposed, Unproposed
-from domain.policies.policy_set import ActiveRule
+from domain.policies.events import Proposal, Simulation
+from domain.policies.policy import (
+    Approved,
+    Policy,
+    PolicyNotFound,
+    PolicyNotProposed,
+    Proposed,
+    Unproposed,
+)
+from domain.policies.policy_set import ActiveRule, PolicySet
 from domain.policies.rule import Rule, sha256
 
 
@@ -33,6 +41,43 @@ class PolicyEngine(Protocol):
 
     def check(self, text: str) -> None:
         """Raises where it does not take the text: a fault of ours, as the rule was checked before."""
+        ...
+
+
+class RulesInForce(Protocol):
+    """The policies in force at one moment: see `infra.policies.engine.PreparedSet`."""
+
+    @property
+    def rules(self) -> PolicySet: ...
+
+    def decide(self, request: AccessRequest) -> AccessDecision: ...
+
+
+class LivePolicies(Protocol):
+    """See `infra.policies.live.LivePolicies`."""
+
+    def in_force(self) -> RulesInForce:
+        """Those of now. Raises `Unavailable` where that cannot be told."""
+        ...
+
+    async def include(self, stream_id: StreamId, version: int) -> None:
+        """Returns once this version of a policy counts in this process.
+
+        Raises `Unavailable` where that takes too long.
+        """
+        ...
+
+
+class Simulator(Protocol):
+    """See `infra.policies.recorded.RecordedDecisions`."""
+
+    async def simulate(
+        self, policy_id: StreamId, proposal: Proposal, in_force: PolicySet, since: datetime, until: datetime
+    ) -> Simulation:
+        """What a proposal would change among the decisions that were recorded between two moments.
+
+        Raises `Unavailable`.
+        """
         ...
 
 
@@ -84,6 +129,30 @@ async def record_simulation(
     """Raises `PolicyNotFound`, `PolicyNotProposed`, `PolicyNotValidated`, `ProposalChanged`."""
     by = context.actor.id
     return await _on(write, context, policy_id, lambda state: policy.simulate(state, simulation, by))
+
+
+async def simulate_policy(  # noqa: PLR0913 - what is tried, on what, and by whom
+    write: WriteSide,
+    simulator: Simulator,
+    rules: PolicySet,
+    context: CommandContext,
+    policy_id: StreamId,
+    *,
+    since: datetime,
+    until: datetime,
+) -> tuple[Outcome[Policy], Simulation]:
+    """Tries the proposal out on recorded decisions, under these rules, and records what came of it.
+
+    Raises `PolicyNotFound`, `PolicyNotProposed`, `PolicyNotValidated`, and `ProposalChanged` where it was
+    changed in the meantime.
+    """
+    state = (await write.streams.read(POLICY, policy_id)).state
+    if isinstance(state, Unproposed):
+        raise PolicyNotFound
+    if not isinstance(state, Proposed):
+        raise PolicyNotProposed
+    simulation = await simulator.simulate(policy_id, state.proposal, rules, since, until)
+    return await record_simulation(write, context, policy_id, simulation), simulation
 
 
 async def approve_policy(
@@ -140,12 +209,26 @@ async def withdraw_policy(
 async def found_policies(
     write: WriteSide, context: CommandContext, rules: Sequence[ActiveRule]
 ) -> Sequence[Outcome[Policy]]:
-    """Brings the rules that came with the release into force, each once for ever."""
-    return [await _on(write, context, each.policy_id, _founding(each.rule)) for each in rules]
+    """Brings the rules that came with the release into force, each once for ever.
 
-
-def _founding(rule: Rule) -> Callable[[Policy], Sequence[Event]]:
-    return lambda state: policy.found(state, rule)
+    Together: between two of them a running system would deny what only the later one permits.
+    """
+    for _ in range(MAX_TRIES):
+        found = [(each, await write.streams.read(POLICY, each.policy_id)) for each in rules]
+        decided = [
+            (each.policy_id, loaded.version, policy.found(loaded.state, each.rule)) for each, loaded in found
+        ]
+        try:
+            await write.streams.execute_many(context.within(None, None), decided)
+        except VersionConflict:
+            continue
+        break
+    else:
+        raise VersionConflict(stream_id=rules[0].policy_id)
+    return [
+        _outcome(policy_id, await write.streams.read(POLICY, policy_id), events)
+        for policy_id, _, events in decided
+    ]
 
 
 async def _propose(  # noqa: PLR0913 - the command, and how it came

@@ -3,30 +3,30 @@
 The log itself is asked, also by the route that reads.
 """
 
-from datetime import datetime
-from typing import Annotated, Any, Literal, assert_never
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal, assert_never
 
-import msgspec
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from commands.api.asking import Asked
 from commands.api.bodies import pointers_under, written
 from commands.api.services import Services
-from commands.kinds import POLICY
 from commands.policies import (
     ApprovePolicy,
     ProposePolicy,
     ReviseProposal,
     activate_policy,
     approve_policy,
+    found_policies,
     propose_policy,
     revise_proposal,
+    simulate_policy,
     withdraw_policy,
 )
-from commands.streams import Loaded, Outcome
+from commands.streams import Outcome
+from domain.errors import Malformed
 from domain.identifiers import category_of
-from domain.policies.cedar import cedar_text
 from domain.policies.checking import rule_from
 from domain.policies.policy import (
     Active,
@@ -36,10 +36,8 @@ from domain.policies.policy import (
     PolicyNotFound,
     Proposed,
     Unproposed,
-    rule_of,
 )
-from domain.policies.rule import Rule, canonical
-from infra.http.consistency import SentConsistencyToken
+from domain.policies.rule import Rule
 from infra.http.errors import RoleRequired
 from infra.http.etags import ExpectedVersion
 from infra.http.guards import CurrentPrincipal, require_role
@@ -76,6 +74,17 @@ _RULE = {
 }
 
 
+SIMULATED: Final = timedelta(days=28)
+LONGEST_SIMULATED: Final = timedelta(days=366)
+
+
+class NoSuchPeriod(Malformed):
+    """Carries `since` and `until`."""
+
+    code = "no-such-period"
+    title = "A period begins before it ends, and is a year long at most"
+
+
 class Proposing(RequestModel):
     rule: dict[str, Any] | None = Field(
         default=None,
@@ -105,6 +114,13 @@ class Activating(RequestModel):
     )
 
 
+class Simulating(RequestModel):
+    since: Moment | None = Field(
+        default=None, description="Absent: four weeks before `until`.", examples=["2026-03-02T00:00:00Z"]
+    )
+    until: Moment | None = Field(default=None, description="Absent: now.", examples=["2026-03-09T00:00:00Z"])
+
+
 class Withdrawing(RequestModel):
     reason: Words = Field(examples=["No longer needed."])
 
@@ -123,14 +139,6 @@ class PolicyState(BaseModel):
     simulated: bool | None = Field(description="Known of a proposal alone.")
 
 
-class PolicyDetails(PolicyState):
-    rule: dict[str, Any] | None
-    replaces: str | None
-    cedar: str | None = Field(description="What the rule is compiled to.")
-    proposers: list[str] = Field(description="Who had a hand in the proposal, and cannot approve it.")
-    active_from: datetime | None = Field(description="Null where it is in force since its activation.")
-
-
 @router.post(
     "",
     operation_id="proposePolicy",
@@ -144,21 +152,6 @@ async def propose(body: Proposing, response: Response, services: Services, asked
         command = ProposePolicy(rule=_rule(body), reason=body.reason, replaces=body.replaces)
         outcome = await propose_policy(services.write, services.policy_engine, asked, command)
     return _answer(response, outcome)
-
-
-@router.get(
-    "/{policy_id}",
-    operation_id="getPolicy",
-    summary="A policy as it now stands",
-    responses=problem_responses(401, 403, 404, 422, 503),
-)
-async def get_policy(
-    policy_id: PolicyIdInPath, services: Services, _own_write: SentConsistencyToken
-) -> PolicyDetails:
-    loaded = await services.write.streams.read(POLICY, _known(policy_id))
-    if isinstance(loaded.state, Unproposed):
-        raise PolicyNotFound
-    return _details(policy_id, loaded)
 
 
 @router.put(
@@ -188,6 +181,55 @@ async def revise(
     return _answer(response, outcome)
 
 
+class Flip(BaseModel):
+    role: str = Field(description="All roles of whoever asked, with `+` between them.")
+    zone: str | None
+    decided_by: str | None = Field(description="The rule that decides then; null where nothing permits it.")
+    now: Literal["allow", "deny"] = Field(description="What it would be.")
+    count: int
+
+
+class SimulationReport(PolicyState):
+    after_position: int
+    up_to_position: int
+    decisions: int = Field(description="How many recorded decisions it was tried on.")
+    flips: list[Flip] = Field(description="Those that would be others, most frequent first.")
+
+
+@router.post(
+    "/{policy_id}/simulations",
+    operation_id="simulatePolicy",
+    summary="Try a proposal out on recorded decisions",
+    description="Each decision that was recorded or counted in the period is made again, by the rules in "
+    "force and with the proposal among them. A proposal that may widen access is approved after this alone.",
+    responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+)
+async def simulate(
+    policy_id: PolicyIdInPath, body: Simulating, response: Response, services: Services, asked: Asked
+) -> SimulationReport:
+    until = body.until or services.clock()
+    since = body.since or until - SIMULATED
+    if not since < until <= since + LONGEST_SIMULATED:
+        raise NoSuchPeriod(since=since.isoformat(), until=until.isoformat())
+    outcome, simulation = await simulate_policy(
+        services.write,
+        services.simulator,
+        services.access_rules.policies.in_force().rules,
+        asked,
+        _known(policy_id),
+        since=since,
+        until=until,
+    )
+    written(response, outcome.stream_id, outcome.version)
+    return SimulationReport(
+        **_shown(outcome.stream_id, outcome.state, outcome.version),
+        after_position=simulation.after_position,
+        up_to_position=simulation.up_to_position,
+        decisions=simulation.decisions,
+        flips=[Flip.model_validate(each, from_attributes=True) for each in simulation.flips],
+    )
+
+
 @router.post(
     "/{policy_id}/approve",
     operation_id="approvePolicy",
@@ -207,28 +249,36 @@ async def approve(
     "/{policy_id}/activate",
     operation_id="activatePolicy",
     summary="Bring an approved policy into force",
-    description="What it replaces ends at the same moment. Changes nothing where it is active.",
+    description="What it replaces ends at the same moment. Changes nothing where it is active. This process "
+    "decides by it before it answers, every other one within a second.",
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )
 async def activate(
     policy_id: PolicyIdInPath, body: Activating, response: Response, services: Services, asked: Asked
 ) -> PolicyState:
-    known = _known(policy_id)
-    return _answer(response, await activate_policy(services.write, asked, known, body.active_from))
+    known, rules = _known(policy_id), services.access_rules
+    # A log with this rule in force and none else would deny all that the founding ones permit.
+    await found_policies(services.write, asked, rules.founding)
+    outcome = await activate_policy(services.write, asked, known, body.active_from)
+    await rules.policies.include(known, outcome.version)
+    return _answer(response, outcome)
 
 
 @router.post(
     "/{policy_id}/withdraw",
     operation_id="withdrawPolicy",
     summary="Take back a proposal, or an active permit",
-    description="An active policy that forbids ends by a proposal that replaces it.",
+    description="An active policy that forbids ends by a proposal that replaces it. A withdrawn permit "
+    "is out of force in this process before it answers, and in every other one within a second.",
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )
 async def withdraw(
     policy_id: PolicyIdInPath, body: Withdrawing, response: Response, services: Services, asked: Asked
 ) -> PolicyState:
     known = _known(policy_id)
-    return _answer(response, await withdraw_policy(services.write, asked, known, body.reason))
+    outcome = await withdraw_policy(services.write, asked, known, body.reason)
+    await services.access_rules.policies.include(known, outcome.version)
+    return _answer(response, outcome)
 
 
 def _known(policy_id: str) -> str:
@@ -259,20 +309,6 @@ def _shown(policy_id: str, state: Policy, version: int) -> dict[str, Any]:
     }
 
 
-def _details(policy_id: str, loaded: Loaded[Policy]) -> PolicyDetails:
-    state = loaded.state
-    rule = rule_of(state)
-    proposal = state.proposal if isinstance(state, Proposed | Approved | Active) else None
-    return PolicyDetails(
-        **_shown(policy_id, state, loaded.version),
-        rule=None if rule is None else _json(rule),
-        replaces=None if proposal is None else proposal.replaces,
-        cedar=None if rule is None else cedar_text(policy_id, rule),
-        proposers=list(state.proposers) if isinstance(state, Proposed) else [],
-        active_from=state.active_from if isinstance(state, Active) else None,
-    )
-
-
 def _status(state: Policy) -> Status:
     match state:
         case Proposed():
@@ -287,7 +323,3 @@ def _status(state: Policy) -> Status:
             raise PolicyNotFound
         case _:
             assert_never(state)
-
-
-def _json(rule: Rule) -> dict[str, Any]:
-    return dict(msgspec.json.decode(canonical(rule)))

@@ -5,8 +5,9 @@ types: `domain.policies.catalogue` reads them from here. An attribute without a 
 means for a rule is in `domain.policies.rule`.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -48,6 +49,14 @@ class Principal(_Attributes, frozen=True, kw_only=True):
     subscription_status: SubscriptionStatus | None = None
     email_verified: bool | None = None
     age_years: Annotated[int, msgspec.Meta(ge=0, le=150)] | None = None
+
+
+WHOLE_SYSTEM_ROLES: Final[frozenset[Role]] = frozenset({"sys_admin", "zone_admin"})
+
+
+def roles_of(held: Iterable[tuple[Role, StreamId | None]]) -> tuple[Role, ...]:
+    """Roles as rules speak of them. An administrator's role in one organisation is none over a zone."""
+    return tuple(sorted({role for role, org_id in held if org_id is None or role not in WHOLE_SYSTEM_ROLES}))
 
 
 class Resource(_Attributes, frozen=True, kw_only=True):

@@ -7,7 +7,8 @@ forbid applies unless its condition surely does not. `exists` asks whether an at
 """
 
 import hashlib
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypeAlias, assert_never
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -136,6 +137,28 @@ def parse(text: str) -> Rule:
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def attributes_of(rule: Rule) -> frozenset[str]:
+    """The names of all attributes that its condition speaks of."""
+    return frozenset() if rule.when is None else frozenset(_spoken_of(rule.when))
+
+
+def _spoken_of(condition: Condition) -> Iterator[str]:
+    match condition:
+        case All() | AnyOf():
+            for each in condition.of:
+                yield from _spoken_of(each)
+        case Not():
+            yield from _spoken_of(condition.of)
+        case In() | Exists():
+            yield condition.attribute
+        case Equal() | NotEqual() | Less() | AtMost() | Contains():
+            yield condition.attribute
+            if not isinstance(condition.other, UnsetType):
+                yield condition.other
+        case _:
+            assert_never(condition)
 
 
 def covers(wide: Rule, narrow: Rule) -> bool:

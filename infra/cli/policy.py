@@ -1,8 +1,9 @@
-"""`megacity policy`: rules of access on files, without database or settings; and the founding rules."""
+"""`megacity policy`: rules of access on files, without database or settings; and those of an installation."""
 
 import asyncio
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ import msgspec
 import typer
 
 from infra.cli.console import EXIT_FAILED, CommandError
+from infra.cli.log_options import moment
+from infra.cli.policy_log import explain, report, simulate_recorded
 
 if TYPE_CHECKING:
     from domain.policies.access import AccessRequest
@@ -17,8 +20,18 @@ if TYPE_CHECKING:
     from domain.policies.rule import Rule
     from infra.settings import Settings
 
-app = typer.Typer(help="Check and try out rules of access.", no_args_is_help=True)
+app = typer.Typer(help="Rules of access: try them out, explain what they decided.", no_args_is_help=True)
 
+app.command("explain")(explain)
+app.command("report")(report)
+
+Since = Annotated[
+    datetime | None,
+    typer.Option("--since", parser=moment, metavar="TIME", help="Recorded then or later: ISO 8601, or 7d."),
+]
+Until = Annotated[
+    datetime | None, typer.Option("--until", parser=moment, metavar="TIME", help="Recorded before then.")
+]
 RuleFile = Annotated[Path, typer.Argument(metavar="FILE", help="A rule as JSON.")]
 
 PROPOSED = "policy-00000000-0000-7000-8000-000000000000"
@@ -69,15 +82,33 @@ def try_out(
 @app.command("simulate")
 def simulate(
     file: RuleFile,
-    requests: Annotated[Path, typer.Option("--requests", help="JSON Lines: one request a line.")],
+    requests: Annotated[
+        Path | None,
+        typer.Option(
+            "--requests", help="JSON Lines: one request a line. Absent: what this installation has recorded."
+        ),
+    ] = None,
+    replaces: Annotated[
+        str | None, typer.Option("--replaces", metavar="POLICY", help="In whose place the rule would come.")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
 ) -> None:
-    """List which of many requests would be decided the other way if the rule joined the founding rules."""
-    from infra.policies.founding import founding_set
-    from infra.policies.simulation import flips, with_proposal
+    """List which decisions would be others with this rule in force.
 
-    in_force = founding_set()
-    proposed = with_proposal(in_force, PROPOSED, _read_rule(file), None)
-    decisions, found = flips(in_force, proposed, _read_requests(requests))
+    Without `--requests`: of those that this installation has recorded, in the last four weeks if nothing else
+    is said, with the rules in force there. With it: with the founding rules, and without a database.
+    """
+    rule = _read_rule(file)
+    if requests is None:
+        decisions, found, proposed = simulate_recorded(rule, replaces, since, until)
+    else:
+        from infra.policies.founding import founding_set
+        from infra.policies.simulation import flips, with_proposal
+
+        in_force = founding_set()
+        proposed = with_proposal(in_force, PROPOSED, rule, replaces)
+        decisions, found = flips(in_force, proposed, ((each, 1) for each in _read_requests(requests)))
     names = {each.policy_id: each.rule.id for each in proposed.rules}
     for each in found:
         turned = "deny -> allow" if each.now == "allow" else "allow -> deny"

@@ -5,6 +5,7 @@ it over; here that denies.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,8 @@ import msgspec
 from domain.identifiers import StreamId
 from domain.policies.access import AccessDecision, AccessRequest, Action, Reason
 from domain.policies.cedar import PRINCIPAL, cedar_text, entity_type
-from domain.policies.policy_set import PolicySet
+from domain.policies.policy_set import ActiveRule, PolicySet
+from domain.policies.rule import attributes_of
 
 if TYPE_CHECKING:
     import cedarpy
@@ -63,8 +65,9 @@ class PreparedSet:
 
         self._ask = is_authorized
         self._none = Decision.NoDecision
-        self._set = policy_set
+        self.rules = policy_set
         self._prepared: dict[Action, cedarpy.PolicySet] = {}
+        self._spoken_of: dict[Action, frozenset[str]] = {}
         self._audited = frozenset(each.policy_id for each in policy_set.rules if each.rule.audited)
 
     def decide(self, request: AccessRequest) -> AccessDecision:
@@ -97,14 +100,24 @@ class PreparedSet:
             reason=_reason(allowed=allowed, failed=failed, decided_by=decided_by),
             decided_by=decided_by,
             audited=not self._audited.isdisjoint(decided_by),
-            position=self._set.position,
-            since=self._set.since,
+            position=self.rules.position,
+            since=self.rules.since,
             versions=request.versions,
         )
 
+    def spoken_of(self, action: Action) -> frozenset[str]:
+        """The names of all attributes that rules about this action speak of."""
+        found = self._spoken_of.get(action)
+        if found is None:
+            found = frozenset(name for each in self._about(action) for name in attributes_of(each.rule))
+            self._spoken_of[action] = found
+        return found
+
+    def _about(self, action: Action) -> Iterator[ActiveRule]:
+        return (each for each in self.rules.rules if each.rule.actions is None or action in each.rule.actions)
+
     def _prepare(self, action: Action) -> "cedarpy.PolicySet":
-        rules = (each for each in self._set.rules if each.rule.actions is None or action in each.rule.actions)
-        return parsed("\n".join(cedar_text(each.policy_id, each.rule) for each in rules))
+        return parsed("\n".join(cedar_text(each.policy_id, each.rule) for each in self._about(action)))
 
 
 class PreparedSets:

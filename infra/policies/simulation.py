@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
+import msgspec
+
 from domain.identifiers import StreamId
 from domain.policies.access import AccessDecision, AccessRequest
 from domain.policies.events import Flips
 from domain.policies.policy_set import ActiveRule, PolicySet
-from domain.policies.rule import Rule
+from domain.policies.rule import Rule, attributes_of
 from infra.policies.engine import PreparedSet
 
 
@@ -25,26 +27,50 @@ def with_proposal(
 
 
 def flips(
-    in_force: PolicySet, proposed: PolicySet, requests: Iterable[AccessRequest]
+    in_force: PolicySet, proposed: PolicySet, requests: Iterable[tuple[AccessRequest, int]]
 ) -> tuple[int, tuple[Flips, ...]]:
-    """How many requests there were, and those that would be decided the other way, most frequent first.
+    """How many decisions there were, and those that would be others, most frequent first.
 
-    The role is all roles of the principal, with `+` between them. `decided_by` is the first rule that decides
-    where the proposal is in force; None where nothing permits it any more.
+    A request comes with the number of times it was made. The role is all roles of the principal, with `+`
+    between them. `decided_by` is the first rule that decides where the proposal is in force; None where
+    nothing permits it any more.
     """
     before, after = PreparedSet(in_force), PreparedSet(proposed)
+    alike = _Alike(in_force, proposed)
+    decided: dict[bytes, tuple[AccessDecision, AccessDecision]] = {}
     decisions = 0
     found: Counter[tuple[str, str | None, StreamId | None, Literal["allow", "deny"]]] = Counter()
-    for request in requests:
-        decisions += 1
-        then = after.decide(request)
-        if before.decide(request).allowed != then.allowed:
-            found[_described(request, then)] += 1
+    for request, times in requests:
+        decisions += times
+        key = alike.key(request)
+        both = decided.get(key)
+        if both is None:
+            both = decided[key] = (before.decide(request), after.decide(request))
+        if both[0].allowed != both[1].allowed:
+            found[_described(request, both[1])] += times
     ordered = sorted(found.items(), key=lambda each: (-each[1], [str(part) for part in each[0]]))
     return decisions, tuple(
         Flips(role=role, zone=zone, decided_by=decided_by, now=now, count=count)
         for (role, zone, decided_by, now), count in ordered
     )
+
+
+class _Alike:
+    """Requests that none of these rules can tell from one another are decided once, however many they are."""
+
+    def __init__(self, *policy_sets: PolicySet) -> None:
+        spoken_of = {name for each in policy_sets for rule in each.rules for name in attributes_of(rule.rule)}
+        self._attributes = [name.split(".") for name in sorted(spoken_of)]
+
+    def key(self, request: AccessRequest) -> bytes:
+        return msgspec.msgpack.encode(
+            (
+                request.action,
+                request.principal.roles,
+                request.resource.kind,
+                [getattr(getattr(request, part), field) for part, field in self._attributes],
+            )
+        )
 
 
 def _described(

@@ -3,18 +3,27 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
-from commands.policies import record_simulation
-from domain.policies.events import Simulation
+from commands.policies import found_policies
 from domain.users.account import GrantedRole
-from tests.support.api import bootstrap_context, refusal, running_api
+from infra.http.consistency import ConsistencyToken
+from infra.policies.founding import founding_rules
+from tests.support.api import bootstrap_context, eventually, refusal, running_api
 from tests.support.exam_parts import uuid7
 from tests.support.policies import a_rule
 from tests.support.postgres import fresh_database, run_folder
 
 NOBODYS = f"policy-{uuid7(0xFF)}"
-FORBID = a_rule(effect="forbid", when={"op": "<", "attribute": "context.hour", "value": 6})
+NEVER = {"op": "==", "attribute": "principal.id", "value": ""}
+PREMIUM = {"action": "use_premium_feature", "resource": {"kind": "feature", "id": "reports"}}
+# About what nobody does in these tests: the wall of policies stands here too.
+FORBID = a_rule(
+    effect="forbid",
+    actions=["export_personal_data"],
+    when={"op": "<", "attribute": "context.hour", "value": 6},
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +31,7 @@ def api(postgres_server):
     with (
         run_folder("policies") as folder,
         fresh_database(postgres_server) as conninfo,
-        running_api(conninfo, folder, role="api") as running,
+        running_api(conninfo, folder, role="all") as running,
     ):
         yield running
 
@@ -59,13 +68,20 @@ def active(ann, bob, rule=FORBID, **said):
     return state["policy_id"]
 
 
-def shown(http, policy_id):
-    answer = http.get(f"/policies/{policy_id}")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+@pytest.fixture(scope="module")
+def shown(api):
+    """A policy as the read model has it, once that includes all that the log holds of it."""
+
+    def asked(http, policy_id):
+        token = ConsistencyToken(policy_id, len(api.events(policy_id))).encode()
+        answer = http.get(f"/policies/{policy_id}", headers={"Consistency-Token": token})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return asked
 
 
-def test_a_policy_is_proposed_by_one_approved_by_another_and_then_active(ann, bob):
+def test_a_policy_is_proposed_by_one_approved_by_another_and_then_active(ann, bob, shown):
     state = proposed(ann)
     assert (state["status"], state["widens"], state["simulated"]) == ("proposed", False, False)
     assert shown(bob, state["policy_id"])["rule"] == FORBID
@@ -82,16 +98,84 @@ def test_nobody_approves_their_own(ann):
     assert refusal(approve(ann, proposed(ann))) == (403, "approved-by-its-proposer")
 
 
-def test_a_permit_waits_for_its_simulation(api, ann, bob):
-    state = proposed(ann, a_rule())
+def test_a_permit_waits_for_its_simulation(api, ann, bob, shown):
+    api.school().student().http.post("/access/decisions", json={"requests": [PREMIUM]})
+    granting = a_rule(id="premium-for-all", actions=["use_premium_feature"])
+    ends = a_rule(effect="forbid", actions=["use_premium_feature"], when=NEVER)
+    premium = next(each.policy_id for each in founding_rules() if "premium" in each.rule.id)
+    state = proposed(ann, granting)
     assert state["widens"]
     assert refusal(approve(bob, state)) == (409, "policy-not-simulated")
-    told = Simulation(
-        proposal_sha256=state["proposal_sha256"], after_position=0, up_to_position=1, decisions=0, flips=()
-    )
-    api.run(record_simulation(api.write, bootstrap_context(), state["policy_id"], told))
-    assert shown(ann, state["policy_id"])["simulated"]
+
+    answer = ann.post(f"/policies/{state['policy_id']}/simulations", json={})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["simulated"]
+    assert answer.json()["flips"] == []  # the forbid stands: this permit alone opens nothing
+
+    found(api)
+    widening = proposed(ann, ends, replaces=premium)
+
+    def flipped():
+        answer = ann.post(f"/policies/{widening['policy_id']}/simulations", json={})
+        return answer.json()["flips"]
+
+    [flip] = eventually(flipped)
+    assert (flip["role"], flip["zone"], flip["now"]) == ("student", "univprep", "allow")
+    assert flip["count"] == 1
+    assert shown(ann, widening["policy_id"])["simulation"]["flips"] == [flip]
     assert approve(bob, state).status_code == 200
+
+
+def found(api):
+    for each in api.run(found_policies(api.write, bootstrap_context(), founding_rules())):
+        api.run(api.services.access_rules.policies.include(each.stream_id, each.version))
+
+
+@pytest.mark.parametrize(
+    "period",
+    [
+        {"since": "2026-03-02T00:00:00Z", "until": "2026-03-01T00:00:00Z"},
+        {"since": "2020-03-02T00:00:00Z", "until": "2026-03-01T00:00:00Z"},
+    ],
+    ids=["backwards", "long"],
+)
+def test_a_simulation_is_over_a_period_that_there_is(ann, period):
+    state = proposed(ann)
+    answer = ann.post(f"/policies/{state['policy_id']}/simulations", json=period)
+    assert refusal(answer) == (422, "no-such-period")
+
+
+def test_the_queue_shows_what_others_proposed_and_who_had_a_hand_in_it_does_not_see_it(ann, bob, shown):
+    state = proposed(ann)
+    shown(ann, state["policy_id"])
+
+    def queue(http):
+        return [each["policy_id"] for each in every_page(http, "/policies/queue")]
+
+    assert state["policy_id"] in queue(bob)
+    assert state["policy_id"] not in queue(ann)
+    bob.put(f"/policies/{state['policy_id']}/proposal", json={"rule": a_rule(), "reason": "mine"})
+    shown(ann, state["policy_id"])
+    assert state["policy_id"] not in queue(bob)
+
+
+def test_the_list_shows_every_policy_and_those_of_a_status(ann, bob, shown):
+    policy_id = active(ann, bob)
+    shown(ann, policy_id)
+    [listed] = [each for each in every_page(ann, "/policies") if each["policy_id"] == policy_id]
+    assert (listed["status"], listed["rule_id"], listed["effect"]) == ("active", "a-rule", "forbid")
+    assert policy_id in {each["policy_id"] for each in every_page(ann, "/policies?status=active")}
+    assert policy_id not in {each["policy_id"] for each in every_page(ann, "/policies?status=proposed")}
+
+
+def every_page(http, path):
+    items, cursor = [], {}
+    while cursor is not None:
+        answer = http.get(path, params={**httpx.URL(path).params, "limit": 3, **cursor})
+        assert answer.status_code == 200, answer.text
+        items += answer.json()["items"]
+        cursor = answer.json()["next_cursor"] and {"cursor": answer.json()["next_cursor"]}
+    return items
 
 
 def test_what_was_changed_since_it_was_looked_at_is_not_approved(ann, bob):
@@ -143,9 +227,9 @@ def test_what_is_no_rule_is_refused_and_nothing_breaks(ann, rule):
     assert answer.status_code in {400, 413, 422}, answer.text
 
 
-def test_a_policy_takes_the_place_of_another(ann, bob):
+def test_a_policy_takes_the_place_of_another(ann, bob, shown):
     old = active(ann, bob)
-    new = active(ann, bob, a_rule(effect="forbid"), replaces=old)
+    new = active(ann, bob, a_rule(effect="forbid", actions=["export_personal_data"]), replaces=old)
     assert shown(ann, old)["status"] == "superseded"
     assert shown(ann, new)["replaces"] == old
     again = ann.post("/policies", json={"rule": FORBID, "replaces": old, "reason": "r"})
@@ -160,7 +244,7 @@ def test_an_active_forbid_is_not_withdrawn_and_a_proposal_is(ann, bob):
     assert answer.json()["status"] == "withdrawn"
 
 
-def test_the_end_of_a_forbid_is_a_proposal_without_a_rule(ann, bob):
+def test_the_end_of_a_forbid_is_a_proposal_without_a_rule(ann, bob, shown):
     old = active(ann, bob)
     state = ann.post("/policies", json={"replaces": old, "reason": "r"}).json()
     assert state["widens"]
@@ -168,7 +252,7 @@ def test_the_end_of_a_forbid_is_a_proposal_without_a_rule(ann, bob):
     assert refusal(ann.post("/policies", json={"reason": "r"})) == (422, "unusable-policy")
 
 
-def test_a_policy_comes_into_force_now_or_later(ann, bob):
+def test_a_policy_comes_into_force_now_or_later(ann, bob, shown):
     state = proposed(ann)
     approve(bob, state)
     past = datetime.now(UTC) - timedelta(hours=1)
@@ -188,6 +272,9 @@ def test_a_proposal_that_is_sent_again_under_its_key_is_made_once(ann):
 ROUTES = [
     ("POST", "/policies", {"rule": FORBID, "reason": "r"}),
     ("GET", f"/policies/{NOBODYS}", None),
+    ("GET", "/policies", None),
+    ("GET", "/policies/queue", None),
+    ("POST", f"/policies/{NOBODYS}/simulations", {}),
     ("PUT", f"/policies/{NOBODYS}/proposal", {"rule": FORBID, "reason": "r"}),
     ("POST", f"/policies/{NOBODYS}/approve", {"proposal_sha256": "a" * 64, "reason": "r"}),
     ("POST", f"/policies/{NOBODYS}/activate", {}),
@@ -203,10 +290,10 @@ def test_policies_are_for_system_administrators_alone(api, ann, method, path, bo
         assert refusal(person.http.request(method, path, json=body)) == (403, "role-required")
     assert refusal(api.client().request(method, path, json=body))[0] == 401
     answer = ann.request(method, path, json=body)
-    if path != "/policies":
+    if NOBODYS in path:
         assert refusal(answer) == (404, "policy-not-found")
     else:
-        assert answer.status_code == 201
+        assert answer.status_code == (200 if method == "GET" else 201)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,22 @@ def test_what_belongs_to_another_zone_is_closed_whatever_is_done_to_it(action):
     assert found == (False, ["no-zone-but-ones-own"])
 
 
+@pytest.mark.parametrize("role", ["student", "teacher", "org_admin", "service"])
+@pytest.mark.parametrize("action", ["take_exam", "view_results"])
+def test_exams_of_ones_own_zone_are_open(role, action):
+    found = decision(action=action, principal={"roles": [role]}, resource={"kind": "exam", "id": "exam-1"})
+    assert found == (True, ["exams-in-ones-own-zone"])
+
+
+def test_system_administrators_ask_for_results_anywhere_and_take_exams_at_home():
+    there = {"kind": "exam", "id": "exam-1", "zone": "kzone"}
+    admin = {"roles": ["sys_admin"]}
+    found = decision(action="view_results", principal=admin, resource=there)
+    assert found == (True, ["system-administrators-see-results"])
+    assert PREPARED.decide(a_request(action="view_results", principal=admin, resource=there)).audited
+    assert decision(action="take_exam", principal=admin, resource=there) == (False, [])
+
+
 def test_a_zone_of_which_nothing_is_known_is_closed():
     assert not decision(resource={"zone": None})[0]
     assert not decision(principal={"zone": None})[0]

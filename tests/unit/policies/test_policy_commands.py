@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from infra.cli.main import app
+from infra.policies.founding import founding_rules
 from tests.support.policies import a_request, a_rule
 
 
@@ -116,4 +117,4 @@ def test_the_schema_the_catalogue_and_the_founding_rules_are_printed(run):
     catalogue = run("catalogue").stdout
     assert "principal.has_active_exam?" in catalogue
     assert "use_ai_tutor" in catalogue
-    assert run("founding").stdout.count("@id(") == 5
+    assert run("founding").stdout.count("@id(") == len(founding_rules())
