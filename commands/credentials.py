@@ -48,9 +48,10 @@ async def reset_password(
     The link is good until the new password is ready: whoever is told that too many passwords are being
     hashed may come again with it.
     """
-    if await links.subject(token, "password_reset") is None:
-        raise LinkRefused
-    hash_ = await write.hasher.hash(wanted)
+    with write.hasher.place():
+        if await links.subject(token, "password_reset") is None:
+            raise LinkRefused
+        hash_ = await write.hasher.hash(wanted)
     user_id = await links.use(token, "password_reset")
     if user_id is None or not isinstance((await write.streams.read(USER, user_id)).state, Registered):
         raise LinkRefused

@@ -54,17 +54,18 @@ async def register_user(write: WriteSide, context: CommandContext, command: Regi
     if command.origin == "self":
         await require_active_zone(write, command.zone_id)
     email_hash = write.keyed_hash(normal_email(command.email))
-    wanted = stream_id("user", write.new_id())
-    [user_id] = await write.claims.claim(EMAIL_SCOPE, [email_hash], [wanted])
-    if not isinstance((await write.streams.read(USER, user_id)).state, Unregistered):
-        # Said before the slow hash, of which a stranger could order any number.
-        done = await write.streams.done_before(context, USER, user_id)
-        if done is None:
-            raise EmailTaken
-        return done
+    with write.hasher.place():
+        wanted = stream_id("user", write.new_id())
+        [user_id] = await write.claims.claim(EMAIL_SCOPE, [email_hash], [wanted])
+        if not isinstance((await write.streams.read(USER, user_id)).state, Unregistered):
+            # Said before the slow hash, of which a stranger could order any number.
+            done = await write.streams.done_before(context, USER, user_id)
+            if done is None:
+                raise EmailTaken
+            return done
+        hash_ = await write.hasher.hash(command.password)
     # The password record is named by the event. Whoever loses the race leaves an unnamed record.
     credential_id = write.new_id()
-    hash_ = await write.hasher.hash(command.password)
     await write.credentials.put(credential_id, user_id, "password", hash_)
     registered = UserRegistered(
         origin=command.origin,

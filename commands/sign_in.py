@@ -1,5 +1,7 @@
 """Sign in: a person with e-mail and password, a program with client credentials."""
 
+from typing import NamedTuple
+
 from commands.found_organization import CLIENT_SCOPE
 from commands.kinds import ORGANIZATION, USER
 from commands.register_user import EMAIL_SCOPE, normal_email
@@ -13,6 +15,14 @@ NOBODYS_STREAM = "user-00000000-0000-7000-8000-000000000000"
 NOBODYS_CREDENTIAL = "nobody"
 
 
+class SignedIn(NamedTuple):
+    """Somebody, and their account as it was at a version of its stream."""
+
+    user_id: StreamId
+    account: Registered
+    version: int
+
+
 class WrongCredentials(Denied):
     """Does not tell whether the account exists."""
 
@@ -20,36 +30,40 @@ class WrongCredentials(Denied):
     title = "These sign-in details are not right"
 
 
-async def sign_in(write: WriteSide, email: str, password: str) -> tuple[StreamId, Registered]:
+async def sign_in(write: WriteSide, email: str, password: str) -> SignedIn:
     """The account behind the details; raises `WrongCredentials`, after the same work in every case."""
-    user_id = await write.claims.holder(EMAIL_SCOPE, write.keyed_hash(normal_email(email)))
-    # Of an address that nobody has, the same is asked: how long it takes must not tell.
-    account = (await write.streams.read(USER, user_id or NOBODYS_STREAM)).state
-    credential_id = account.credential_id if isinstance(account, Registered) else None
-    if not await secret_matches(write, credential_id, password):
-        raise WrongCredentials
+    with write.hasher.place():
+        user_id = await write.claims.holder(EMAIL_SCOPE, write.keyed_hash(normal_email(email)))
+        # Of an address that nobody has, the same is asked: how long it takes must not tell.
+        loaded = await write.streams.read(USER, user_id or NOBODYS_STREAM)
+        account = loaded.state
+        credential_id = account.credential_id if isinstance(account, Registered) else None
+        if not await secret_matches(write, credential_id, password):
+            raise WrongCredentials
     assert user_id is not None
     assert isinstance(account, Registered)
-    return user_id, account
+    return SignedIn(user_id, account, loaded.version)
 
 
-async def signed_in(write: WriteSide, user_id: StreamId) -> Registered:
+async def signed_in(write: WriteSide, user_id: StreamId) -> SignedIn:
     """The account as it is now, for somebody whose sign-in goes on; raises `WrongCredentials`."""
-    account = (await write.streams.read(USER, user_id)).state
-    if not isinstance(account, Registered):
+    loaded = await write.streams.read(USER, user_id)
+    if not isinstance(loaded.state, Registered):
         raise WrongCredentials
-    return account
+    return SignedIn(user_id, loaded.state, loaded.version)
 
 
 async def sign_in_service(
     write: WriteSide, client_id: str, client_secret: str
 ) -> tuple[StreamId, Founded, ServiceClient]:
     """The organisation and the client behind the credentials; raises `WrongCredentials`."""
-    org_id = await write.claims.holder(CLIENT_SCOPE, client_id)
-    organization = None if org_id is None else (await write.streams.read(ORGANIZATION, org_id)).state
-    client = organization.client(client_id) if isinstance(organization, Founded) else None
-    if not await secret_matches(write, None if client is None else client.credential_id, client_secret):
-        raise WrongCredentials
+    with write.hasher.place():
+        org_id = await write.claims.holder(CLIENT_SCOPE, client_id)
+        organization = None if org_id is None else (await write.streams.read(ORGANIZATION, org_id)).state
+        client = organization.client(client_id) if isinstance(organization, Founded) else None
+        credential_id = None if client is None else client.credential_id
+        if not await secret_matches(write, credential_id, client_secret):
+            raise WrongCredentials
     assert org_id is not None
     assert isinstance(organization, Founded)
     assert client is not None

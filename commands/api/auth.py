@@ -12,7 +12,7 @@ from commands.api.services import Grant, Services, WriteServices
 from commands.api.sessions import client_of
 from commands.context import CommandContext
 from commands.register_user import RegisterUser, register_user
-from commands.sign_in import WrongCredentials, sign_in, sign_in_service, signed_in
+from commands.sign_in import SignedIn, WrongCredentials, sign_in, sign_in_service, signed_in
 from domain.errors import Malformed
 from domain.events import Actor
 from domain.languages import Language
@@ -24,7 +24,7 @@ from infra.http.guards import public
 from infra.http.idempotency import CommandId
 from infra.http.principal import Principal, RoleGrant
 from infra.http.problems import problem_responses
-from infra.http.routing import ApiRoute
+from infra.http.routing import ApiRoute, short_way
 from infra.http.text import RequestModel
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=ApiRoute)
@@ -123,6 +123,12 @@ class AccessTokens(BaseModel):
     )
 
 
+async def _if_there_is_room(request: Request) -> None:
+    """Of ten thousand who come at once most are sent away here, before anything is made of what they send."""
+    services: WriteServices = request.app.state.services
+    services.password_rules.require_room()
+
+
 @router.post(
     "/register",
     operation_id="register",
@@ -131,6 +137,7 @@ class AccessTokens(BaseModel):
     dependencies=[Depends(public)],
     responses=problem_responses(400, 409, 413, 415, 422, 503),
 )
+@short_way(_if_there_is_room)
 async def register_route(
     body: Registration, request: Request, response: Response, services: Services, command_id: CommandId
 ) -> RegisteredUser:
@@ -173,20 +180,26 @@ async def register_route(
     dependencies=[Depends(public)],
     responses=problem_responses(400, 401, 413, 415, 422, 503),
 )
+@short_way(_if_there_is_room)
 async def login(body: Credentials, request: Request, services: Services) -> AccessTokens:
     try:
-        user_id, account = await sign_in(services.write, body.email, body.password)
+        who = await sign_in(services.write, body.email, body.password)
     except WrongCredentials:
         services.sign_in.failures.count()
         raise SignInRefused from None
+    return await open_session(services, request, who)
+
+
+async def open_session(services: WriteServices, request: Request, who: SignedIn) -> AccessTokens:
+    """The tokens of a new session, for somebody who has just proved who they are."""
     grant = await services.refresh_tokens.start(
-        user_id,
+        who.user_id,
         services.new_id(),
         services.clock(),
         client=client_of(request),
-        credential_id=account.credential_id,
+        credential_id=who.account.credential_id,
     )
-    return _tokens(services, account, grant)
+    return _tokens(services, who, grant)
 
 
 @router.post(
@@ -202,16 +215,16 @@ async def refresh(body: RefreshRequest, request: Request, services: Services) ->
     client = client_of(request)
     grant = await services.refresh_tokens.rotate(body.refresh_token, services.clock(), client=client)
     try:
-        account = await signed_in(services.write, grant.subject_id)
+        who = await signed_in(services.write, grant.subject_id)
     except WrongCredentials:
         raise SignInRefused from None
-    if grant.credential_id is not None and grant.credential_id != account.credential_id:
+    if grant.credential_id is not None and grant.credential_id != who.account.credential_id:
         # Whoever changed the password was stopped before the other sign-ins were ended.
         await services.refresh_tokens.revoke(
             grant.session_id, services.clock(), reason="the password was changed"
         )
         raise SignInRefused
-    return _tokens(services, account, grant)
+    return _tokens(services, who, grant)
 
 
 @router.post(
@@ -221,6 +234,7 @@ async def refresh(body: RefreshRequest, request: Request, services: Services) ->
     dependencies=[Depends(public)],
     responses=problem_responses(400, 401, 413, 415, 422, 503),
 )
+@short_way(_if_there_is_room)
 async def issue_service_token(body: ClientCredentials, services: Services) -> AccessTokens:
     try:
         org_id, organization, client = await sign_in_service(
@@ -239,12 +253,13 @@ async def issue_service_token(body: ClientCredentials, services: Services) -> Ac
     return AccessTokens(access_token=token, expires_in=expires_in)
 
 
-def _tokens(services: WriteServices, account: Registered, grant: Grant) -> AccessTokens:
+def _tokens(services: WriteServices, who: SignedIn, grant: Grant) -> AccessTokens:
     principal = Principal(
-        subject_id=grant.subject_id,
-        zone_id=account.zone_id,
-        roles=tuple(RoleGrant(granted.role, granted.org_id) for granted in account.roles),
+        subject_id=who.user_id,
+        zone_id=who.account.zone_id,
+        roles=tuple(RoleGrant(granted.role, granted.org_id) for granted in who.account.roles),
         session_id=grant.session_id,
+        account_version=who.version,
     )
     token, expires_in = services.access_tokens.issue(principal)
     return AccessTokens(access_token=token, expires_in=expires_in, refresh_token=grant.token)

@@ -15,7 +15,7 @@ from commands.sign_in import WrongCredentials
 from domain.events import Actor
 from domain.users.account import Registered, UserNotFound
 from infra.http.guards import CurrentPrincipal, public
-from infra.http.idempotency import CommandId
+from infra.http.idempotency import CommandId, command_id
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from infra.http.text import RequestModel
@@ -87,8 +87,9 @@ async def change_my_password(
     description="The answer is the same, and takes as long, whether or not anybody has the address. The link "
     "is good once, for 30 minutes.",
     status_code=202,
-    dependencies=[Depends(public)],
-    responses=problem_responses(400, 413, 415, 422, 503),
+    response_class=Response,
+    dependencies=[Depends(public), Depends(command_id)],
+    responses=problem_responses(400, 409, 413, 415, 422, 503),
 )
 async def request_password_reset(body: ResetRequest, services: Services) -> Response:
     email_hash = services.write.keyed_hash(normal_email(body.email))
@@ -127,7 +128,9 @@ async def reset_password_route(
     operation_id="requestEmailVerification",
     summary="Ask for another link that confirms one's address",
     status_code=202,
-    responses=problem_responses(401, 403, 404, 503),
+    response_class=Response,
+    dependencies=[Depends(command_id)],
+    responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
 async def request_email_verification(principal: CurrentPrincipal, services: Services) -> Response:
     if principal.kind != "user":

@@ -21,7 +21,7 @@ from infra.outbox.asked import Outbox
 from infra.outbox.letters import Envelope
 from infra.outbox.senders import chosen_sender
 from infra.outbox.worker import OutboxWorker
-from infra.settings import AuthSettings, Settings
+from infra.settings import AuthSettings, RedisSettings, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,18 @@ async def open_sign_in(  # noqa: PLR0913 - all but two by name
         outbox=Outbox(pool, clock=clock, new_id=new_id),
         failures=SignInFailures(pool, SignInMetrics.create(registry), clock=clock),
     )
+
+
+def revocation_news(settings: RedisSettings, sign_in: SignIn) -> list[Callable[[], Any]]:
+    """What tells the other processes of revocations, and is told of theirs, where Redis connects them."""
+    if settings.url is None:
+        return []
+    # Redis' client takes a tenth of a second to load, which nobody without Redis shall wait for.
+    from infra.auth.revocation_news import RevocationNews
+
+    news = RevocationNews(settings.url.get_secret_value())
+    sign_in.revocations.on_noted = news.ring
+    return [lambda: news.follow(sign_in.revocations.refresh)]
 
 
 def outbox_worker(settings: Settings, sign_in: SignIn, write: WriteSide) -> OutboxWorker:

@@ -8,8 +8,10 @@ import asyncio
 import secrets
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 from pwdlib import PasswordHash
@@ -62,6 +64,24 @@ class PasswordHasher:
         """See `check_password`."""
         check_password(password)
 
+    def require_room(self) -> None:
+        """Raises SignInBusy where there is no place at the moment."""
+        self._take_place()
+        self._places.release()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place for one hash, also while it is not yet asked for. Raises SignInBusy."""
+        self._take_place()
+        place = _Place()
+        outer = _held.set(place)
+        try:
+            yield
+        finally:
+            _held.reset(outer)
+            if not place.used:
+                self._places.release()
+
     async def hash(self, password: str) -> str:
         """Raises SignInBusy."""
         return await self._run(self._hash.hash, _normal_bytes(password))
@@ -78,12 +98,31 @@ class PasswordHasher:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _run(self, work: Callable[..., R], *args: Any) -> R:
-        if not self._places.acquire(blocking=False):
-            raise SignInBusy(retry_after_s=_RETRY_AFTER_S)
+        place = _held.get()
+        if place is None or place.used:
+            self._take_place()
+        else:
+            place.used = True
         future: Future[R] = self._threads.submit(work, *args)
         # Not in a `finally` of this coroutine: when it is cancelled the thread still works on.
         future.add_done_callback(lambda _: self._places.release())
         return await asyncio.wrap_future(future)
+
+    def _take_place(self) -> None:
+        if not self._places.acquire(blocking=False):
+            raise SignInBusy(retry_after_s=_RETRY_AFTER_S)
+
+
+class _Place:
+    """`used`: a hash is made in it, and gives it back when it is done."""
+
+    __slots__ = ("used",)
+
+    def __init__(self) -> None:
+        self.used = False
+
+
+_held: ContextVar[_Place | None] = ContextVar("held_place", default=None)
 
 
 def _normal_bytes(password: str) -> bytes:

@@ -1,7 +1,8 @@
 """Access tokens: JWTs (RFC 7519) signed with Ed25519 (RFC 8037), by `joserfc`.
 
 Claims: `iss aud sub iat exp jti sid zone roles`, all required; attempt-scoped tokens add `attempt`, and
-`act` (RFC 8693) where they were given to a service that acts for the examinee.
+`act` (RFC 8693) where they were given to a service that acts for the examinee. `ver` is the version of the
+account that the roles are from.
 """
 
 import threading
@@ -81,6 +82,7 @@ class TokenIssuer:
             roles=tuple(_RoleClaim(grant.role, grant.org_id) for grant in principal.roles),
             attempt=principal.attempt_id,
             act=None if principal.delegate is None else _Delegate(principal.delegate),
+            ver=principal.account_version,
         )
         jwk = self._next_key()
         if jwk is not self._jwk:
@@ -93,7 +95,7 @@ class TokenVerifier:
     """Checks tokens against public keys, and remembers those that passed.
 
     A signature takes some 200 µs to check; an examinee sends the same token with each answer. `ended` says
-    of a session and a subject whether their tokens are refused although they have not expired.
+    of a token's holder whether it is refused although it has not expired.
     """
 
     def __init__(  # noqa: PLR0913 - all of it is what a token must say
@@ -105,7 +107,7 @@ class TokenVerifier:
         *,
         leeway_s: int = 5,
         remembered: int = 10_000,
-        ended: Callable[[str, str], bool] = lambda _session, _subject: False,
+        ended: Callable[[Principal], bool] = lambda _: False,
     ) -> None:
         self._source: TokenKeys = _FixedKeys(tuple(keys)) if isinstance(keys, Iterable) else keys
         self._ended = ended
@@ -133,8 +135,8 @@ class TokenVerifier:
             raise InvalidToken(reason="it has expired")
         if now_s < issued_at_s - self._leeway_s:
             raise InvalidToken(reason="it is not valid yet")
-        if self._ended(principal.session_id, principal.subject_id):
-            raise InvalidToken(reason="its sign-in was ended")
+        if self._ended(principal):
+            raise InvalidToken(reason="its sign-in was ended, or its roles have changed")
         return principal
 
     def _use(self, jwks: tuple[Jwk, ...]) -> None:
@@ -202,6 +204,7 @@ class _Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     roles: tuple[_RoleClaim, ...]
     attempt: str | None = None
     act: _Delegate | None = None
+    ver: int | None = None
 
 
 class _EdDsaOnly(JWSRegistry):
@@ -257,4 +260,5 @@ def _principal(claims: _Claims) -> Principal:
         session_id=claims.sid,
         attempt_id=claims.attempt,
         delegate=None if claims.act is None else claims.act.sub,
+        account_version=claims.ver,
     )

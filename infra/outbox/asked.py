@@ -66,6 +66,9 @@ class Outbox:
     async def to_address(self, kind: MailKind, email_hash: str) -> None:
         await self._ask(self._new_id(), kind, None, email_hash)
 
+    async def to_invitee(self, invitation_id: StreamId, mail_id: str) -> None:
+        await self._ask(mail_id, "invitation", invitation_id, None)
+
     async def take(self, limit: int) -> list[Asked]:
         """What is due. Nobody else is given it until the lease is over."""
         now = self._clock()

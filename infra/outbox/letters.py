@@ -13,7 +13,7 @@ from domain.languages import Language
 
 # Behind the number sign: browsers send that part to no server, so that no log holds it.
 PAGES: Final[Mapping[MailKind, str]] = MappingProxyType(
-    {"verify_email": "/verify-email", "password_reset": "/reset-password"}
+    {"verify_email": "/verify-email", "password_reset": "/reset-password", "invitation": "/invitation"}
 )
 
 
@@ -43,6 +43,24 @@ _KOREAN: Final[Mapping[MailKind, Letter]] = MappingProxyType(
             "안녕하세요, {name}님.\n\n계정의 비밀번호가 방금 바뀌었고, 다른 곳의 로그인은 모두 끝났습니다.\n"
             "직접 바꾸지 않으셨다면 바로 비밀번호를 재설정해 주세요.\n",
         ),
+        "role_review_due": Letter(
+            "관리자 권한을 확인받아야 합니다",
+            "안녕하세요, {name}님.\n\n"
+            "{name}님의 관리자 권한은 다른 시스템 관리자가 확인하지 않으면 곧 끝납니다.\n"
+            "직접 확인할 수는 없으니 다른 시스템 관리자에게 확인을 요청해 주세요.\n",
+        ),
+        "roles_to_confirm": Letter(
+            "확인을 기다리는 관리자 권한이 있습니다",
+            "안녕하세요, {name}님.\n\n다른 사람의 관리자 권한이 확인을 기다리고 있습니다. "
+            "확인하지 않은 권한은 곧 끝납니다.\n확인이 필요한 권한의 목록을 살펴봐 주세요.\n",
+        ),
+        # The name in it is the organisation's: whether the address has an account nobody has looked.
+        "invitation": Letter(
+            "구성원으로 초대합니다",
+            "안녕하세요.\n\n{name}에서 구성원으로 초대했습니다. 이 주소로 만든 계정으로 로그인하여\n"
+            "14일 안에 아래 링크에서 초대를 수락해 주세요. 계정이 없다면 먼저 이 주소로 가입해 주세요.\n\n"
+            "{link}\n\n수락하지 않으시려면 이 메일을 무시하셔도 됩니다.\n",
+        ),
     }
 )
 _ENGLISH: Final[Mapping[MailKind, Letter]] = MappingProxyType(
@@ -63,6 +81,22 @@ _ENGLISH: Final[Mapping[MailKind, Letter]] = MappingProxyType(
             "Your password was changed",
             "Hello {name},\n\nthe password of your account has just been changed, and all other sign-ins "
             "have ended.\nIf that was not you, set a new password at once.\n",
+        ),
+        "role_review_due": Letter(
+            "Your role as an administrator has to be confirmed",
+            "Hello {name},\n\nyour role as an administrator ends soon unless another system administrator "
+            "confirms it.\nYou cannot do that yourself: please ask one of them.\n",
+        ),
+        "roles_to_confirm": Letter(
+            "Roles of administrators wait to be confirmed",
+            "Hello {name},\n\nroles of other administrators wait to be confirmed, and end soon if nobody "
+            "does.\nPlease look at the list of roles that are due.\n",
+        ),
+        "invitation": Letter(
+            "You are invited to become a member",
+            "Hello,\n\n{name} invites you to become a member. Sign in to the account that has this address\n"
+            "and accept by this link within 14 days. If there is none, register with this address first.\n\n"
+            "{link}\n\nIf you do not want to, you need not do anything.\n",
         ),
     }
 )

@@ -11,11 +11,13 @@ from typing import Final
 
 import structlog
 
-from commands.kinds import USER
+from commands.kinds import INVITATION, USER
 from commands.register_user import EMAIL_SCOPE
 from commands.write_side import WriteSide
 from domain.identifiers import StreamId
+from domain.invitations.invitation import Pending, is_open
 from domain.users.account import Account, Registered, Unregistered
+from domain.users.role_rules import REVIEWED_ROLES
 from infra.auth.links import GOOD_FOR, OneTimeLinks
 from infra.outbox.asked import Asked, Outbox
 from infra.outbox.letters import Envelope
@@ -75,6 +77,9 @@ class OutboxWorker:
         return len(taken)
 
     async def _send(self, asked: Asked) -> None:
+        if asked.kind == "invitation":
+            await self._send_invitation(asked)
+            return
         user_id = await self._recipient(asked)
         state: Account = Unregistered()
         if user_id is not None:
@@ -102,6 +107,30 @@ class OutboxWorker:
         await self._outbox.finish(asked.mail_id, "sent")
         log.info("mail sent", mail_id=asked.mail_id, kind=asked.kind, tries=asked.tries)
 
+    async def _send_invitation(self, asked: Asked) -> None:
+        """To the address itself: nobody looks whether it is an account's."""
+        assert asked.subject_id is not None
+        state = (await self._write.streams.read(INVITATION, asked.subject_id)).state
+        now = self._clock()
+        if not isinstance(state, Pending) or not is_open(state, now):
+            if now - asked.asked_at < APPENDED_WITHIN:
+                await self._later(asked)
+            else:
+                await self._outbox.finish(asked.mail_id, "dropped")
+            return
+        letter = self._envelope.letter(
+            asked.kind,
+            mail_id=asked.mail_id,
+            address=state.invited.email,
+            name=state.invited.org_name,
+            language=state.invited.language,
+            token=asked.subject_id,
+            written_at=asked.asked_at,
+        )
+        await asyncio.to_thread(self._sender.send, asked.mail_id, letter)
+        await self._outbox.finish(asked.mail_id, "sent")
+        log.info("mail sent", mail_id=asked.mail_id, kind=asked.kind, tries=asked.tries)
+
     def _may_come_true(self, asked: Asked, state: Account) -> bool:
         """Mails are asked for before the event that they tell of: it may be appended in a moment."""
         if asked.email_hash is not None:
@@ -122,6 +151,10 @@ class OutboxWorker:
             return False
         if asked.kind == "verify_email":
             return not account.email_verified
+        if asked.kind == "role_review_due":
+            return any(account.role(role, None) for role in REVIEWED_ROLES)
+        if asked.kind == "roles_to_confirm":
+            return account.role("sys_admin", None) is not None
         if asked.email_hash is not None:
             since = self._clock() - timedelta(hours=1)
             return await self._outbox.sent_since(asked.email_hash, asked.kind, since) < RESETS_AN_HOUR

@@ -162,3 +162,42 @@ def test_whoever_gives_up_waiting_leaves_the_place_to_others():
 
     asyncio.run(story())
     hasher.close()
+
+
+def test_a_place_is_good_for_one_hash_and_is_given_back():
+    gated = GatedHasher()
+    hasher = PasswordHasher(max_parallel=1, max_waiting=1, hasher=gated)
+
+    async def story():
+        gated.gate.clear()
+        with hasher.place():
+            held = asyncio.create_task(hasher.hash("in the place that is held"))
+            await asyncio.sleep(0)
+            waiting = asyncio.create_task(hasher.hash("in the other place"))
+            await asyncio.sleep(0)
+            with pytest.raises(SignInBusy):
+                await hasher.hash("no room for a second one")
+        # Whoever left does not give back what the hash still uses.
+        with pytest.raises(SignInBusy), hasher.place():
+            raise AssertionError("there was room")
+        gated.gate.set()
+        await asyncio.gather(held, waiting)
+
+    asyncio.run(story())
+    hasher.close()
+
+
+def test_a_place_in_which_nothing_is_hashed_is_given_back_too():
+    hasher = PasswordHasher(max_parallel=1, max_waiting=0, hasher=GatedHasher())
+
+    async def story():
+        for _ in range(3):
+            with pytest.raises(ValueError, match="no such account"), hasher.place():
+                raise ValueError("no such account")
+        hasher.require_room()
+        with hasher.place(), pytest.raises(SignInBusy):
+            hasher.require_room()
+        assert await hasher.hash("room again")
+
+    asyncio.run(story())
+    hasher.close()
