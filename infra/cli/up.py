@@ -24,7 +24,7 @@ from infra.settings import Settings, load_settings
 from infra.supervision.supervisor import NotReady, Supervisor
 
 
-def command(
+def command(  # noqa: PLR0913, PLR0917 - the options of a command line, given by name
     once: Annotated[bool, typer.Option("--once", help="Do the main job, then stop.")] = False,
     sample: Annotated[bool, typer.Option(help="Play the sample data on first start.")] = True,
     with_kafka: Annotated[
@@ -33,6 +33,14 @@ def command(
             "--with-kafka",
             help="Each role in a process of its own, and Kafka between them: the broker that"
             " KAFKA_BOOTSTRAP_SERVERS names, else an embedded one.",
+        ),
+    ] = False,
+    with_redis: Annotated[
+        bool,
+        typer.Option(
+            "--with-redis",
+            help="Rate limits are counted for all processes together: in the Redis that REDIS_URL names,"
+            " else in an embedded Valkey.",
         ),
     ] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
@@ -50,6 +58,7 @@ def command(
             settings.http.port if port is None else port,
             progress().print,
             fed_by_kafka=by_kafka,
+            with_redis=with_redis,
         )
         stack.callback(supervisor.stop)
         supervisor.stop_on_signals()

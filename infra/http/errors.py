@@ -64,6 +64,24 @@ class RoleRequired(Denied):
         return f"One of these roles is needed: {', '.join(self.roles)}."
 
 
+class ZoneNotYours(Denied):
+    """The asker's role does not reach into the zone that the request names."""
+
+    code = "zone-not-yours"
+    title = "This is for administrators of the zone or of the whole system"
+
+
+class PolicyForbids(Denied):
+    """The rules in force say no. Carries `action`, `reason` and `decided_by`: id, rule and titles of each."""
+
+    code = "policy-forbids"
+    title = "The rules in force do not allow this"
+
+    def detail(self) -> str:
+        named = ", ".join(each["title"]["en"] for each in self.decided_by)
+        return f"{named}." if named else "No rule permits it."
+
+
 class WeakPassword(Malformed):
     """The password is too short, too long, too common or has unusable characters (`reason`)."""
 

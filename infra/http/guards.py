@@ -3,65 +3,94 @@
     async def me(principal: CurrentPrincipal) -> ...
     async def draft(principal: Annotated[Principal, Depends(require_role("teacher"))]) -> ...
     async def answer(attempt_id: ..., principal: AttemptPrincipal) -> ...
+    @router.post("/{zone_id}/attestations", dependencies=[Depends(require_zone_access())])
     @router.post("/auth/login", dependencies=[Depends(public)])
 
-`unguarded_routes(app)` lists the routes that name none of these.
+`unguarded_routes(app)` lists the routes that name none of these; `infra.http.access_document` tells clients
+about them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import structlog
-from fastapi import Depends, FastAPI, Request, Security
+from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import iter_route_contexts
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 
-from infra.http.errors import AttemptTokenOnly, InvalidToken, RoleRequired, Unauthenticated
+from infra.http.errors import AttemptTokenOnly, InvalidToken, RoleRequired, Unauthenticated, ZoneNotYours
 from infra.http.principal import Principal
-from infra.http.services import HttpServices, Services
+from infra.http.services import HttpServices, services_of
+from infra.http.verified_once import verified_once
+from infra.http.webhooks import WebhookSignature
 
-bearer = HTTPBearer(
-    scheme_name="bearer",
-    bearerFormat="JWT",
-    description="Access token from `POST /api/v1/auth/login`.",
-    auto_error=False,
-)
+log = structlog.get_logger("http")
 
 
-async def token_holder(
-    services: Services,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
-) -> Principal:
-    """Whoever the token names, attempt-scoped tokens included. Raises Unauthenticated."""
-    if credentials is None:
+class Guard(HTTPBearer):
+    """A dependency that lets a bearer of a token in, or refuses.
+
+    It is a security scheme itself, so that the document names it, and asks for nothing that FastAPI would
+    have to solve first: each dependency of a dependency costs a tenth of an empty request.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            scheme_name="bearer",
+            bearerFormat="JWT",
+            description="Access token from `POST /api/v1/auth/login`.",
+            auto_error=False,
+        )
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override] # whom it lets in
+        raise NotImplementedError
+
+
+async def token_holder(request: Request) -> Principal:
+    """Whoever the token names, attempt-scoped tokens included, and who may enter their zone.
+
+    Raises Unauthenticated and PolicyForbids.
+    """
+    services = services_of(request)
+    principal = principal_of(request, services)
+    if principal is None:
         raise Unauthenticated
-    principal = services.token_verifier.verify(credentials.credentials)
     structlog.contextvars.bind_contextvars(subject_id=principal.subject_id)
+    if not services.policy_wall.has_entered(principal):
+        await services.policy_wall.enter(request, principal)
     return principal
 
 
-TokenHolder = Annotated[Principal, Depends(token_holder)]
-
-
-async def authenticated(principal: TokenHolder) -> Principal:
+class SignedIn(Guard):
     """Anybody who is signed in. Raises AttemptTokenOnly for attempt-scoped tokens."""
-    if principal.attempt_id is not None:
-        raise AttemptTokenOnly
-    return principal
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override] # whom it lets in
+        principal = await token_holder(request)
+        if principal.attempt_id is not None:
+            raise AttemptTokenOnly
+        return principal
 
 
+authenticated = SignedIn()
 CurrentPrincipal = Annotated[Principal, Depends(authenticated)]
 
 
-@dataclass(frozen=True, slots=True)
-class RequireRole:
-    """Dependency: the asker holds one of `roles`, somewhere. Raises RoleRequired."""
+class RequireRole(Guard):
+    """The asker holds one of `roles`, somewhere. Raises RoleRequired."""
 
-    roles: tuple[str, ...]
+    def __init__(self, roles: tuple[str, ...]) -> None:
+        super().__init__()
+        self.roles = roles
 
-    async def __call__(self, principal: CurrentPrincipal) -> Principal:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RequireRole) and other.roles == self.roles
+
+    def __hash__(self) -> int:
+        return hash(self.roles)
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override] # whom it lets in
+        principal = await authenticated(request)
         if not principal.has_role(*self.roles):
             raise RoleRequired(roles=list(self.roles))
         return principal
@@ -71,16 +100,52 @@ def require_role(*roles: str) -> RequireRole:
     return RequireRole(roles)
 
 
-async def attempt_access(request: Request, principal: TokenHolder) -> Principal:
+class RequireZone(Guard):
+    """The zone that the path or the JSON body names is the asker's own, or none is named.
+
+    A sys_admin may enter any zone; each time it is another one's, that is logged. Raises ZoneNotYours.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__()
+        self.field = field
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override] # whom it lets in
+        principal = await authenticated(request)
+        zone_id = request.path_params.get(self.field) or await self._in_body(request)
+        if zone_id is None or zone_id == principal.zone_id:
+            return principal
+        if not principal.has_role("sys_admin"):
+            raise ZoneNotYours
+        log.info(
+            "admin right used", right="enter_zone", zone_id=str(zone_id)[:64], own_zone_id=principal.zone_id
+        )
+        return principal
+
+    async def _in_body(self, request: Request) -> object:
+        # Read once: what has been parsed stays with the request.
+        body = await request.json() if await request.body() else None
+        return body.get(self.field) if isinstance(body, dict) else None
+
+
+def require_zone_access(field: str = "zone_id") -> RequireZone:
+    return RequireZone(field)
+
+
+class AttemptAccess(Guard):
     """Anybody who is signed in, or the token of exactly the attempt in the path (`attempt_id`).
 
     Whether the attempt is theirs is for the handler to decide. Raises AttemptTokenOnly.
     """
-    if principal.attempt_id is not None and principal.attempt_id != request.path_params["attempt_id"]:
-        raise AttemptTokenOnly
-    return principal
+
+    async def __call__(self, request: Request) -> Principal:  # type: ignore[override] # whom it lets in
+        principal = await token_holder(request)
+        if principal.attempt_id is not None and principal.attempt_id != request.path_params["attempt_id"]:
+            raise AttemptTokenOnly
+        return principal
 
 
+attempt_access = AttemptAccess()
 AttemptPrincipal = Annotated[Principal, Depends(attempt_access)]
 
 
@@ -92,6 +157,8 @@ def attempt_principal_of(request: Request, services: HttpServices) -> Principal 
         return None
     if principal is None or principal.attempt_id not in {None, request.path_params["attempt_id"]}:
         return None
+    if not services.policy_wall.has_entered(principal):
+        return None
     structlog.contextvars.bind_contextvars(subject_id=principal.subject_id)
     return principal
 
@@ -100,12 +167,17 @@ async def public() -> None:
     """Marks a route that anybody may call without signing in."""
 
 
-def principal_of(request: Request, services: HttpServices) -> Principal | None:
-    """The asker outside of a route's dependencies, or None where no token was sent. Raises InvalidToken."""
+def principal_of(request: Request, services: HttpServices, *, again: bool = False) -> Principal | None:
+    """The asker outside of a route's dependencies, or None where no token was sent. Raises InvalidToken.
+
+    `again` verifies anew: for an answer that goes on for longer than a moment.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         return None
-    return services.token_verifier.verify(token.strip())
+    if again:
+        return services.token_verifier.verify(token.strip())
+    return verified_once(request.scope, services, token.strip())
 
 
 def depends_on(dependant: Dependant, matches: Callable[[Any], bool]) -> bool:
@@ -117,7 +189,7 @@ def depends_on(dependant: Dependant, matches: Callable[[Any], bool]) -> bool:
 
 
 def is_guard(call: Any) -> bool:
-    return call in {authenticated, attempt_access, public} or isinstance(call, RequireRole)
+    return call is public or isinstance(call, Guard | WebhookSignature)
 
 
 def unguarded_routes(app: FastAPI) -> list[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from infra.http.access_document import document_access
 from infra.http.middleware import QUIET_PATHS
 from infra.http.problems import Problem
 from infra.http.rate_limits import document_rate_limits
@@ -21,6 +22,7 @@ def install_openapi(app: FastAPI) -> None:
         take_null_out_of_parameters(document)
         say_streams_in_3_1(document)
         document_rate_limits(document, QUIET_PATHS)
+        document_access(app, document)
         return document
 
     # FastAPI documents this assignment as the way to extend the document.

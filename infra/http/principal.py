@@ -5,6 +5,8 @@ from typing import Literal
 import msgspec
 
 SERVICE_PREFIX = "client-"
+WITHOUT_ORGANIZATION = frozenset({"sys_admin", "zone_admin"})
+"""Roles over a zone or over everything: held in one organisation they are worth nothing."""
 
 
 class RoleGrant(msgspec.Struct, frozen=True, order=True):
@@ -19,6 +21,8 @@ class Principal(msgspec.Struct, frozen=True):
 
     `attempt_id` is set in attempt-scoped tokens, which open that attempt and nothing else. `delegate`
     is the service to which such a token was given, to act for the examinee in the open.
+    `account_version` is the version of the account from which the roles were read; None where they are
+    none of an account.
     """
 
     subject_id: str
@@ -27,6 +31,7 @@ class Principal(msgspec.Struct, frozen=True):
     session_id: str
     attempt_id: str | None = None
     delegate: str | None = None
+    account_version: int | None = None
 
     @property
     def kind(self) -> Literal["user", "service"]:
@@ -40,5 +45,8 @@ class Principal(msgspec.Struct, frozen=True):
     def has_role(self, *roles: str, org_id: str | None = None) -> bool:
         """Whether one of `roles` is held; with `org_id`: in that organisation or in the whole zone."""
         return any(
-            grant.role in roles and (org_id is None or grant.org_id in {None, org_id}) for grant in self.roles
+            grant.role in roles
+            and (org_id is None or grant.org_id in {None, org_id})
+            and (grant.org_id is None or grant.role not in WITHOUT_ORGANIZATION)
+            for grant in self.roles
         )

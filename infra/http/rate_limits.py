@@ -17,6 +17,7 @@ from infra.http.errors import InvalidToken, RateLimited
 from infra.http.principal import SERVICE_PREFIX, Principal
 from infra.http.problem_types import TYPE_PREFIX
 from infra.http.problems import problem_response, problem_responses
+from infra.http.verified_once import verified_once
 from infra.rate_limits.addresses import Origin
 from infra.rate_limits.limiter import MICROSECONDS, Decision, Limit, RateLimiter
 from infra.rate_limits.metrics import RateLimitMetrics
@@ -135,14 +136,12 @@ def _asker(scope: Scope, limits: RateLimits) -> tuple[Limit, str]:
 
 
 def _principal(scope: Scope, token: str) -> Principal | None:
-    # The verifier remembers tokens that passed: the guard that asks it again is answered in a microsecond.
     if not token:
         return None
     try:
-        principal: Principal = scope["app"].state.services.token_verifier.verify(token)
+        return verified_once(scope, scope["app"].state.services, token)
     except InvalidToken:
         return None
-    return principal
 
 
 def _of_interest(scope: Scope) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, Request
 
+from domain.policies.access import Action, ResourceKind
 from infra.http.idempotency import Claim, Replay
 from infra.http.principal import Principal
 
@@ -41,6 +42,27 @@ class IdempotentRequests(Protocol):
     async def abandon(self, claim: Claim, now: datetime) -> None: ...
 
 
+class PolicyWall(Protocol):
+    """See `infra.policies.wall.PolicyWall`."""
+
+    def has_entered(self, principal: Principal) -> bool:
+        """Whether they surely may enter their zone; False also where that has to be looked at first."""
+        ...
+
+    async def enter(self, request: Request, principal: Principal) -> None:
+        """Raises `PolicyForbids` where they may not enter their zone now."""
+        ...
+
+    async def require(
+        self, request: Request, principal: Principal, action: Action, kind: ResourceKind, resource_id: str
+    ) -> bool:
+        """False where they may not because there is no such thing, for all that they may know.
+
+        Raises `PolicyForbids` where they may not otherwise.
+        """
+        ...
+
+
 class HttpServices(Protocol):
     """What `infra.http` itself needs; each API's own services extend it."""
 
@@ -50,6 +72,8 @@ class HttpServices(Protocol):
     def new_id(self) -> NewId: ...
     @property
     def token_verifier(self) -> TokenVerifier: ...
+    @property
+    def policy_wall(self) -> PolicyWall: ...
     @property
     def idempotency(self) -> IdempotentRequests: ...
 

@@ -17,6 +17,7 @@ from infra.server import Role, listening_socket
 from infra.settings import Settings
 from infra.supervision.broker import WatchedBroker
 from infra.supervision.processes import RoleProcess
+from infra.supervision.store import WatchedStore
 
 READY_LIMIT_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.5
@@ -59,9 +60,10 @@ class Supervisor:
         tell: told what happens.
         fed_by_kafka: projections that the role `consumer` keeps; None runs everything in one process,
             without Kafka. The broker is the one of the settings, else an embedded one.
+        with_redis: the processes share what Redis holds: the one of the settings, else an embedded Valkey.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the command line says, the last two by name
         self,
         settings: Settings,
         host: str,
@@ -69,15 +71,18 @@ class Supervisor:
         tell: Tell,
         *,
         fed_by_kafka: Sequence[str] | None = None,
+        with_redis: bool = False,
     ) -> None:
         self._settings = settings
         self._host = host
         self._port = port
         self._tell = tell
         self._fed_by_kafka = fed_by_kafka
+        self._with_redis = with_redis
         self._postgres: EmbeddedPostgres | None = None
         self._postgres_port: int | None = None
         self._broker: WatchedBroker | None = None
+        self._store: WatchedStore | None = None
         self._processes: list[RoleProcess] = []
         self._not_before: dict[str, float] = {}
         self._stopping = threading.Event()
@@ -103,7 +108,10 @@ class Supervisor:
         )
 
     def open(self) -> Database:
-        """Broker and database. Raises `PortTaken` before it starts any, `KafkaError`, `PostgresError`."""
+        """Broker, store and database.
+
+        Raises `PortTaken` before it starts any, `KafkaError`, `StoreError`, `PostgresError`.
+        """
         with listening_socket(self._host, self._port) as probe:
             self._port = probe.getsockname()[1]
         if self._fed_by_kafka is not None and self._settings.kafka.bootstrap_servers is None:
@@ -111,6 +119,10 @@ class Supervisor:
             self._broker = WatchedBroker(self._settings.var_dir / "kafka", log_file, self._tell)
             self._tell("Starting Kafka")
             self._broker.start()
+        if self._with_redis and self._settings.redis.url is None:
+            self._store = WatchedStore(self._settings.log_dir / "valkey.log", self._tell)
+            self._tell("Starting Valkey")
+            self._store.start()
         return self._open_database()
 
     def start(self) -> None:
@@ -159,6 +171,8 @@ class Supervisor:
         with ExitStack() as stack:  # the last one that is named goes first, and each goes, whatever others do
             if self._postgres is not None:
                 stack.callback(self._postgres.stop)
+            if self._store is not None:
+                stack.callback(self._store.stop)
             if self._broker is not None:
                 stack.callback(self._broker.stop)
             for each in self._processes:
@@ -177,11 +191,12 @@ class Supervisor:
         return [*beside, RoleProcess("api", self._host, self._port, logs / "api.log", self._tell)]
 
     def _environment(self) -> dict[str, str]:
+        told = {} if self._store is None else {"MEGACITY_REDIS__URL": self._store.url}
         if self._fed_by_kafka is None or self.kafka is None:
-            return {}
+            return told
         # Where Kafka runs it brings the responses to the engine, unless somebody has said otherwise.
         feed = self._settings.cat.feed if "feed" in self._settings.cat.model_fields_set else "kafka"
-        return {
+        return told | {
             "MEGACITY_CAT__FEED": feed,
             "MEGACITY_KAFKA__BOOTSTRAP_SERVERS": self.kafka,
             "MEGACITY_KAFKA__PROJECTIONS": ",".join(self._fed_by_kafka),
@@ -212,6 +227,7 @@ class Supervisor:
         while not self._stopping.wait(LOOK_EVERY_S):
             self._guarded("PostgreSQL", self._look_after_postgres)
             self._guarded("Kafka", self._look_after_broker)
+            self._guarded("Valkey", self._look_after_store)
             for each in self._processes:
                 self._guarded(each.name, each.look_after)
 
@@ -243,4 +259,8 @@ class Supervisor:
 
     def _look_after_broker(self) -> None:
         if self._broker is not None and self._broker.look_after():
+            self._start_processes()
+
+    def _look_after_store(self) -> None:
+        if self._store is not None and self._store.look_after():
             self._start_processes()

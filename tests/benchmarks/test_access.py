@@ -1,15 +1,20 @@
-"""What a decision costs: the founding rules, and many more, prepared once and asked over and over."""
+"""What walls cost: a decision, the rate limiter, row-level security, and all that stands before a handler."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 
 import msgspec
+import pytest
 
 from domain.policies.access import AccessRequest
 from domain.policies.policy_set import ActiveRule, PolicySet
 from infra.policies.engine import PreparedSet
 from infra.policies.founding import founding_rules
-from tests.benchmarks.harness import ROUNDS, Report, scaled
+from tests.benchmarks.harness import ROUNDS, Report, bench_database, bench_server, scaled
+from tests.benchmarks.limiting import measure_limiters
+from tests.benchmarks.rls_cost import AIM, rls_cost
+from tests.benchmarks.walls import measure_walls
 from tests.support.exam_parts import uuid7
 from tests.support.policies import a_request
 
@@ -20,8 +25,31 @@ ABOUT_EACH = 60
 """Of the founding rules three in five are about each action."""
 
 
-def test_access() -> None:
+@pytest.mark.timeout(1800)
+def test_access(tmp_path: Path) -> None:
     report = Report("access")
+    _measure_decisions(report)
+    measure_limiters(report)
+    _measure_row_level_security(report)
+    measure_walls(report, tmp_path)
+    report.write()
+
+
+def _measure_row_level_security(report: Report) -> None:
+    """A teacher's list of 5,000 attempts beside the owner's with the conditions written out."""
+    runs = []
+    with bench_server(fsync=False) as server:
+        for _ in range(ROUNDS):
+            with bench_database(server) as conninfo:
+                runs.append(rls_cost(conninfo))
+    policies, written_out = [run.with_policies_ms for run in runs], [run.written_out_ms for run in runs]
+    report.ratio("rls_to_written_out", policies, written_out, aim=f"<= {AIM:g}")
+    report.figure("5,000 attempts under policies", policies, "ms")
+    report.figure("5,000 attempts with conditions written out", written_out, "ms")
+
+
+def _measure_decisions(report: Report) -> None:
+    """The founding rules, and many more, prepared once and asked over and over."""
     founding = founding_rules()
     requests = _requests()
     for size, rules in (
@@ -43,7 +71,6 @@ def test_access() -> None:
         if size == "founding rules":
             aimed = [run[len(run) // 2] for run in runs]
             report.ratio("decision_p50_to_aim", aimed, [P50_AIM_US] * ROUNDS, aim="<= 1")
-    report.write()
 
 
 def _requests() -> list[AccessRequest]:

@@ -67,6 +67,7 @@ def facts(school, person):
                 "item_id": exam.item_ids[0],
                 "attempt_id": given,
             },
+            **organization_facts(school, students[0]),
             "redraftExam": {"exam_id": drafts[0]},
             "publishExam": {"exam_id": drafts[1]},
             "closeExam": {"exam_id": closing.exam_id},
@@ -87,6 +88,24 @@ def facts(school, person):
             "getExamResults": next_cursor(school.teacher, f"/exams/{exam.exam_id}/results"),
         },
         "consistency_token": attempts[0].headers["Consistency-Token"],
+        "tokens_to_spend": [school.api.same_person(person) for _ in range(50)],
+    }
+
+
+def organization_facts(school, student):
+    """An organisation with a class of one, for whoever asks about it."""
+    admin, url = school.admin(), f"/organizations/{school.org_id}"
+    opened = [admin.http.post(f"{url}/classes", json={"name": "Class"}).json()["class_id"] for _ in range(2)]
+    admin.http.post(f"{url}/classes/{opened[0]}/students", json={"user_ids": [student.user_id]})
+    there = {"org_id": school.org_id}
+    of_all = ("getOrganization", "renameOrganization", "listMembers", "addMember", "removeMember")
+    of_classes = ("getClass", "listClassPeople", "renameClass", "enrollStudents", "assignTeachers")
+    return {
+        **dict.fromkeys((*of_all, "inviteMember", "listInvitations", "openClass", "listClasses"), there),
+        **{name: {**there, "class_id": opened[0]} for name in of_classes},
+        "closeClass": {**there, "class_id": opened[1]},
+        "withdrawStudent": {**there, "class_id": opened[0], "user_id": student.user_id},
+        "withdrawTeacher": {**there, "class_id": opened[0], "user_id": student.user_id},
     }
 
 

@@ -63,6 +63,26 @@ def test_a_class_of_forty_behind_one_address_signs_in_and_starts_an_exam_at_once
     assert {each.headers["RateLimit-Policy"] for each in started} == {'"user";q=20;w=2000'}
 
 
+def test_a_class_of_forty_behind_one_address_registers_at_once(api):
+    registrations = [
+        {
+            "method": "POST",
+            "url": "/auth/register",
+            "headers": NAT,
+            "json": {
+                "email": f"newcomer-{number}@example.org",
+                "password": PASSWORD,
+                "display_name": "민지",
+                "language": "ko",
+            },
+        }
+        for number in range(CLASS_SIZE)
+    ]
+    registered = api.at_once(registrations)
+    assert [each.status_code for each in registered] == [201] * CLASS_SIZE, registered[-1].text
+    assert {each.headers["RateLimit-Policy"] for each in registered} == {'"network";q=1000;w=10'}
+
+
 def test_from_an_address_that_nobody_knows_such_a_class_does_not_get_in(api):
     answers = api.at_once([sign_in("nobody@example.org", ELSEWHERE) for _ in range(CLASS_SIZE)])
     statuses = sorted(each.status_code for each in answers)
