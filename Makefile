@@ -20,19 +20,25 @@ override EXTRAS := $(or $(EXTRAS),samples) kafka
 export EXTRAS
 endif
 
+ifneq ($(call given,$(WITH_REDIS)),)
+override EXTRAS := $(or $(EXTRAS),samples) cache
+export EXTRAS
+endif
+
 say = @printf '\n\033[1m== %s\033[0m\n' '$(1)'
 tier = $(if $(wildcard $(1)),$(PYTEST) $(wildcard $(1)) $(ARGS),@echo "There are no tests in $(1) yet." >&2; exit 2)
 
 help:
 	@echo 'MegaCity: what can be done'
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9%-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo 'Options: make run ONCE=1 | make run WITH_KAFKA=1 | make test ARGS="-k words" | make setup EXTRAS="samples stt" | PYTHON=/path/to/python3'
+	@echo 'Options: make run ONCE=1 | make run WITH_KAFKA=1 WITH_REDIS=1 | make test ARGS="-k words" | make setup EXTRAS="samples stt" | PYTHON=/path/to/python3'
 
 setup: ## make or refresh .venv (needs Python 3.11 or newer, nothing else)
 	@sh infra/setup.sh
 
 run: setup ## first start plays the sample data, then serves; ONCE=1 stops after the report
-	@exec $(BIN)/megacity up $(if $(call given,$(WITH_KAFKA)),--with-kafka) $(if $(call given,$(ONCE)),--once)
+	@exec $(BIN)/megacity $(strip up $(if $(call given,$(WITH_KAFKA)),--with-kafka) \
+		$(if $(call given,$(WITH_REDIS)),--with-redis) $(if $(call given,$(ONCE)),--once))
 
 test: lint typecheck pytest ## everything but soak tests and benchmarks; ARGS goes to pytest
 

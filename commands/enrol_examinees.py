@@ -35,6 +35,11 @@ class Enrolled(msgspec.Struct, frozen=True):
     version: int
 
 
+def examinee_key(write: WriteSide, org_id: StreamId, external_ref: str) -> str:
+    """Under which an organisation's own name for a person is claimed."""
+    return write.keyed_hash(f"{org_id}|{external_ref}")
+
+
 async def enrol_examinees(
     write: WriteSide,
     context: CommandContext,
@@ -43,7 +48,7 @@ async def enrol_examinees(
     examinees: Sequence[Examinee],
 ) -> list[Enrolled]:
     """All of them or none, in the order given; who is enrolled already stays as they are."""
-    keys = [write.keyed_hash(f"{org_id}|{examinee.external_ref}") for examinee in examinees]
+    keys = [examinee_key(write, org_id, examinee.external_ref) for examinee in examinees]
     wanted = [stream_id("user", write.new_id()) for _ in examinees]
     user_ids = await write.claims.claim(EXAMINEE_SCOPE, keys, wanted)
     for _ in range(MAX_TRIES):

@@ -1,12 +1,13 @@
 """What the handlers need of the outside world. `infra` provides it; tests may too."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from domain.errors import IllegalState
+from domain.errors import IllegalState, Unavailable
 from domain.events import Event, EventMetadata, RecordedEvent
 from domain.identifiers import StreamId
 
@@ -74,6 +75,10 @@ class Claims(Protocol):
 
     async def holder(self, scope: str, key: str) -> StreamId | None: ...
 
+    async def holders(self, scope: str, keys: Sequence[str]) -> list[StreamId | None]:
+        """The same of many keys, in order."""
+        ...
+
 
 class Credentials(Protocol):
     """Hashes of passwords and client secrets. The log says which one is valid, never what it is."""
@@ -87,7 +92,9 @@ class Credentials(Protocol):
         ...
 
 
-MailKind: TypeAlias = Literal["verify_email", "password_reset", "password_changed"]
+MailKind: TypeAlias = Literal[
+    "verify_email", "password_reset", "password_changed", "invitation", "role_review_due", "roles_to_confirm"
+]
 
 
 class Mail(Protocol):
@@ -105,6 +112,10 @@ class Mail(Protocol):
         """To whoever has this address, if anybody: takes as long in either case."""
         ...
 
+    async def to_invitee(self, invitation_id: StreamId, mail_id: str) -> None:
+        """To the address that the invitation is for, once there is such an invitation."""
+        ...
+
 
 class NoMail:
     """Where nobody is written to."""
@@ -112,6 +123,8 @@ class NoMail:
     async def to_person(self, kind: MailKind, user_id: StreamId, mail_id: str | None = None) -> None: ...
 
     async def to_address(self, kind: MailKind, email_hash: str) -> None: ...
+
+    async def to_invitee(self, invitation_id: StreamId, mail_id: str) -> None: ...
 
 
 class Links(Protocol):
@@ -129,6 +142,13 @@ class Links(Protocol):
 class Hasher(Protocol):
     """A slow hash for passwords, run apart so that nothing else waits for it."""
 
+    def place(self) -> AbstractContextManager[None]:
+        """Taken before anything else is asked for a hash that a stranger orders; refuses where there is none.
+
+        Of ten thousand who come at once most are sent away so, and cost the database nothing.
+        """
+        ...
+
     async def hash(self, password: str) -> str: ...
 
     async def verify(self, password: str, hash_: str) -> bool: ...
@@ -136,3 +156,41 @@ class Hasher(Protocol):
     async def verify_dummy(self, password: str) -> None:
         """Takes as long as a real check, for accounts that do not exist."""
         ...
+
+
+class AccessNotApplied(Unavailable):
+    """What was ordered is in the log and takes effect; it cannot be said yet that it has."""
+
+    code = "access-not-applied"
+    title = "It is recorded, and does not keep everybody out yet"
+
+
+class AccessApplied(Protocol):
+    """Whether the read side goes by an event that takes access away.
+
+    A command that takes access away is acknowledged after this: the very next read finds nothing.
+    """
+
+    async def wait(self, stream_id: StreamId, version: int) -> None:
+        """Returns when no read goes by what was before this event. Raises `AccessNotApplied`."""
+        ...
+
+
+class NobodyReads:
+    """Where there is no read side to wait for."""
+
+    async def wait(self, stream_id: StreamId, version: int) -> None: ...
+
+
+class OlderTokens(Protocol):
+    """Access tokens name the roles that an account had at a version: see `infra.auth.revocations`."""
+
+    async def end_older(self, subject_id: str, account_version: int) -> None:
+        """Refuses somebody's tokens whose roles were read from an account before this version."""
+        ...
+
+
+class NoTokens:
+    """Where nobody has a token."""
+
+    async def end_older(self, subject_id: str, account_version: int) -> None: ...

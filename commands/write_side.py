@@ -3,7 +3,20 @@
 from dataclasses import dataclass, field
 
 from commands.forms import Forms
-from commands.ports import Claims, Clock, Credentials, Hasher, KeyedHash, Mail, NewId, NoMail
+from commands.ports import (
+    AccessApplied,
+    Claims,
+    Clock,
+    Credentials,
+    Hasher,
+    KeyedHash,
+    Mail,
+    NewId,
+    NobodyReads,
+    NoMail,
+    NoTokens,
+    OlderTokens,
+)
 from commands.streams import Streams
 
 
@@ -19,3 +32,5 @@ class WriteSide:
     new_id: NewId
     grace_s: float
     mail: Mail = field(default_factory=NoMail)
+    access_applied: AccessApplied = field(default_factory=NobodyReads)
+    older_tokens: OlderTokens = field(default_factory=NoTokens)

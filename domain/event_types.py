@@ -9,8 +9,23 @@ from domain.attempts.events import (
     ResponseChanged,
     ResponseGiven,
 )
+from domain.classes.events import (
+    ClassClosed,
+    ClassOpened,
+    ClassRenamed,
+    StudentEnrolled,
+    StudentWithdrawn,
+    TeacherAssigned,
+    TeacherWithdrawn,
+)
 from domain.events import Event, EventRegistry
 from domain.exams.events import ExamClosed, ExamDrafted, ExamPublished, ResultsReleased
+from domain.invitations.events import (
+    InvitationAccepted,
+    InvitationExpired,
+    InvitationRevoked,
+    MemberInvited,
+)
 from domain.items.events import (
     BankCalibrated,
     CalibrationRulesSet,
@@ -20,7 +35,15 @@ from domain.items.events import (
     ItemRevised,
     ParametersPromoted,
 )
-from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.organizations.events import OrganizationFounded, OrganizationRenamed, ServiceClientAdded
+from domain.parent_links.events import (
+    LinkApproved,
+    LinkExpired,
+    LinkRejected,
+    LinkRequested,
+    LinkRevoked,
+)
+from domain.policies.decisions import AccessCounted, AccessDecided
 from domain.policies.events import (
     PolicyActivated,
     PolicyApproved,
@@ -29,6 +52,12 @@ from domain.policies.events import (
     PolicySuperseded,
     PolicyValidated,
     PolicyWithdrawn,
+)
+from domain.subscriptions.events import (
+    SubscriptionCancelled,
+    SubscriptionExpired,
+    SubscriptionRenewed,
+    SubscriptionStarted,
 )
 from domain.system.events import (
     PoisonEventRetried,
@@ -40,9 +69,15 @@ from domain.system.events import (
 )
 from domain.users.events import (
     EmailVerified,
+    IdentityLinked,
+    IdentityUnlinked,
+    PasskeyRegistered,
+    PasskeyRemoved,
     PasswordChanged,
     ProfileChanged,
+    RoleConfirmed,
     RoleGranted,
+    RoleLapsed,
     UserDeactivated,
     UserRegistered,
 )
@@ -55,22 +90,41 @@ from domain.zones.events import (
 
 EVENT_CLASSES: tuple[type[Event], ...] = (
     AbilityUpdated,
+    AccessCounted,
+    AccessDecided,
     AttemptScored,
     AttemptStarted,
     AttemptSubmitted,
     BankCalibrated,
     CalibrationRulesSet,
+    ClassClosed,
+    ClassOpened,
+    ClassRenamed,
     DriftFound,
     EmailVerified,
     ExamClosed,
     ExamDrafted,
     ExamPublished,
+    IdentityLinked,
+    IdentityUnlinked,
+    InvitationAccepted,
+    InvitationExpired,
+    InvitationRevoked,
     ItemBankCreated,
     ItemCreated,
     ItemPresented,
     ItemRevised,
+    LinkApproved,
+    LinkExpired,
+    LinkRejected,
+    LinkRequested,
+    LinkRevoked,
+    MemberInvited,
     OrganizationFounded,
+    OrganizationRenamed,
     ParametersPromoted,
+    PasskeyRegistered,
+    PasskeyRemoved,
     PasswordChanged,
     PoisonEventRetried,
     PoisonEventSetAside,
@@ -90,8 +144,18 @@ EVENT_CLASSES: tuple[type[Event], ...] = (
     ResponseChanged,
     ResponseGiven,
     ResultsReleased,
+    RoleConfirmed,
     RoleGranted,
+    RoleLapsed,
     ServiceClientAdded,
+    SubscriptionCancelled,
+    SubscriptionExpired,
+    SubscriptionRenewed,
+    SubscriptionStarted,
+    StudentEnrolled,
+    StudentWithdrawn,
+    TeacherAssigned,
+    TeacherWithdrawn,
     UserDeactivated,
     UserRegistered,
     ZoneActivated,

@@ -9,6 +9,7 @@ Category = Literal[
     "user",
     "organization",
     "class",
+    "invitation",
     "zone",
     "item_bank",
     "item",

@@ -37,6 +37,15 @@ class PostgresClaims:
             holders: dict[str, StreamId] = dict(await found.fetchall())
         return [holders[key] for key in keys]
 
+    async def holders(self, scope: str, keys: Sequence[str]) -> list[StreamId | None]:
+        async with self._pool.connection() as connection:
+            found = await connection.execute(
+                "SELECT key, stream_id FROM ops.claims WHERE scope = %s AND key = ANY(%s)",
+                (scope, list(keys)),
+            )
+            held: dict[str, StreamId] = dict(await found.fetchall())
+        return [held.get(key) for key in keys]
+
     async def holder(self, scope: str, key: str) -> StreamId | None:
         async with self._pool.connection() as connection:
             found = await connection.execute(

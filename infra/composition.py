@@ -13,18 +13,17 @@ from contextlib import (
 )
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from math import inf
 from random import Random
 from typing import Any
 
 import psycopg
 import uuid_utils
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from psycopg.rows import dict_row
 
 from commands.api.open_answers import OpenAnswers
-from commands.api.router import write_routers
 from commands.calibrate_bank import BankCalibrations
 from commands.forms import Forms
 from commands.ports import Clock, KeyedHash
@@ -32,9 +31,13 @@ from commands.reactions.cat_engine import CatEngine
 from commands.streams import Streams
 from commands.write_side import WriteSide
 from domain.event_types import EVENTS
+from domain.users.role_reviews import ReviewRules
 from domain.zones import ZoneId
+from infra.access_applied import AccessProjectionApplied
+from infra.application import build_app
 from infra.auth.credentials import CredentialStore
-from infra.auth.opening import SignIn, open_sign_in, outbox_worker
+from infra.auth.oidc_opening import OtherWays, open_other_ways
+from infra.auth.opening import SignIn, open_sign_in, outbox_worker, revocation_news
 from infra.auth.passwords import PasswordHasher
 from infra.auth.refresh import RefreshTokens
 from infra.auth.tokens import TokenIssuer, TokenVerifier
@@ -47,16 +50,12 @@ from infra.event_store.codec import EventCodec, PlainPersonalCodec
 from infra.event_store.feed import EventFeed
 from infra.event_store.log_feed import LogFeed
 from infra.event_store.snapshots import PostgresSnapshots
-from infra.http.body_limit import BodyLimits
 from infra.http.idempotency_store import IdempotencyStore
-from infra.http.metrics import HttpMetrics
-from infra.http.middleware import install_middleware
-from infra.http.openapi import install_openapi
-from infra.http.problems import install_problem_handlers
 from infra.kafka.chosen import kafka_clients, kafka_layout
 from infra.kafka.projection_consumers import projection_consumers
 from infra.kafka.relay import Relay
 from infra.live_responses import ReadModelLiveResponses
+from infra.memberships import ReadModelMemberships, keep_memberships
 from infra.observability.cat_metrics import CatMetrics
 from infra.observability.checker_metrics import CheckerMetrics
 from infra.observability.consumer_metrics import ConsumerMetrics
@@ -64,10 +63,14 @@ from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, ne
 from infra.observability.relay_metrics import RelayMetrics
 from infra.observability.sequencer_metrics import SequencerMetrics
 from infra.observability.traced_commands import TracedStreams
-from infra.observability.traced_requests import TracedRequests
 from infra.observability.tracing import Tracing, open_tracing
-from infra.operations import API_DESCRIPTION, API_VERSION, Operations, operations_router
+from infra.operations import API_VERSION, Operations
+from infra.payments.expiry import ReadModelDueSubscriptions, keep_expiring
+from infra.payments.webhooks import SignedWebhooks
 from infra.policies.engine import CedarEngine
+from infra.policies.opening import AccessRules, open_access_rules
+from infra.policies.recorded import RecordedDecisions
+from infra.policies.wall import PolicyWall
 from infra.postgres.pool import CheckedPool
 from infra.postgres.roles import PROJECTOR, READER, WRITER, with_options
 from infra.projections.checker import Checker
@@ -77,10 +80,11 @@ from infra.projections.runner import ProjectionRunner, no_span
 from infra.rate_limits.chosen import open_rate_limits
 from infra.read_store import ReadStore
 from infra.readiness import ReadinessProbe
+from infra.role_reviews import ReadModelRoleReviews, keep_reviewing, review_rules
+from infra.rosters import ReadModelRosterLists
 from infra.secrets_files import read_or_create_secret
 from infra.sequencer.sequencer import Sequencer
 from infra.server import (
-    READING,
     WRITING,
     Background,
     Role,
@@ -96,14 +100,18 @@ from infra.server import (
 )
 from infra.settings import InvalidSettings, Settings
 from infra.zone_measures import ReadModelZoneMeasures
+from projections.access.projection import AccessProjection
 from projections.attempts.projection import AttemptsProjection
 from projections.audit.projection import AuditProjection
 from projections.calibrations.projection import CalibrationsProjection
 from projections.catalogue.projection import CatalogueProjection
+from projections.invitations.projection import InvitationsProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
+from projections.policies.projection import PoliciesProjection
 from projections.projection import Projection
-from read_api.router import build_read_router
+from projections.role_reviews.projection import RoleReviewsProjection
+from projections.subscriptions.projection import SubscriptionsProjection
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -122,12 +130,17 @@ def keyed_hash(key: bytes) -> KeyedHash:
 
 def all_projections() -> list[Projection]:
     return [
+        AccessProjection(),
+        InvitationsProjection(),
         PeopleProjection(),
         CatalogueProjection(),
         AttemptsProjection(),
         ItemAnalysisProjection(),
         AuditProjection(),
         CalibrationsProjection(),
+        PoliciesProjection(),
+        SubscriptionsProjection(),
+        RoleReviewsProjection(),
     ]
 
 
@@ -196,6 +209,7 @@ class ApiServices:
     access_tokens: TokenIssuer
     refresh_tokens: RefreshTokens
     sign_in: SignIn
+    other_ways: OtherWays
     password_rules: PasswordHasher
     default_zone: ZoneId
     read_store: ReadStore
@@ -204,9 +218,20 @@ class ApiServices:
     open_answers: OpenAnswers
     calibrations: BankCalibrations
     policy_engine: CedarEngine
+    access_rules: AccessRules
+    simulator: RecordedDecisions
     zone_measures: ReadModelZoneMeasures
+    role_reviews: ReadModelRoleReviews
+    review_rules: ReviewRules
+    class_lists: ReadModelMemberships
+    roster_lists: ReadModelRosterLists
+    payment_webhooks: SignedWebhooks
     writer_pool: Pool
     projector_pool: Pool
+
+    @property
+    def policy_wall(self) -> PolicyWall:
+        return self.access_rules.wall
 
 
 def async_pool(conninfo: str, max_size: int) -> Pool:
@@ -234,7 +259,8 @@ async def open_services(
         writer_pool = async_pool(database.conninfo(WRITER), settings.database.pool_max_size)
         projector_pool = async_pool(database.conninfo(PROJECTOR), 2)
         read_store = ReadStore(database.conninfo(READER), max_size=settings.database.pool_max_size)
-        for pool in (writer_pool, projector_pool, read_store):
+        policy_pool = async_pool(database.conninfo(PROJECTOR), 1)
+        for pool in (writer_pool, projector_pool, policy_pool, read_store):
             await stack.enter_async_context(pool)
         codec = event_codec()
         log = await stack.enter_async_context(
@@ -270,6 +296,18 @@ async def open_services(
             new_id=new_id,
             registry=registry,
         )
+        access_rules = await open_access_rules(
+            own_pool=policy_pool,
+            pool=projector_pool,
+            event_log=log,
+            decode=codec.decode,
+            streams=streams,
+            clock=clock,
+            new_id=new_id,
+            registry=registry,
+        )
+        other_ways = open_other_ways(settings, writer_pool, secret=refresh_secret, clock=clock)
+        stack.push_async_callback(other_ways.close)
         yield ApiServices(
             clock=clock,
             new_id=new_id,
@@ -286,10 +324,13 @@ async def open_services(
                 new_id=new_id,
                 grace_s=settings.exam.submission_grace_s,
                 mail=sign_in.outbox,
+                access_applied=AccessProjectionApplied(writer_pool),
+                older_tokens=sign_in.revocations,
             ),
             access_tokens=sign_in.access_tokens,
             refresh_tokens=sign_in.refresh_tokens,
             sign_in=sign_in,
+            other_ways=other_ways,
             password_rules=hasher,
             default_zone=settings.zone,
             read_store=read_store,
@@ -298,7 +339,14 @@ async def open_services(
             open_answers=OpenAnswers(),
             calibrations=BankCalibrations(ReadModelLiveResponses(projector_pool)),
             policy_engine=CedarEngine(),
+            access_rules=access_rules,
+            simulator=RecordedDecisions(stack.enter_context(open_feed(database))),
             zone_measures=ReadModelZoneMeasures(projector_pool),
+            role_reviews=ReadModelRoleReviews(projector_pool),
+            review_rules=review_rules(settings.roles),
+            class_lists=ReadModelMemberships(projector_pool),
+            roster_lists=ReadModelRosterLists(projector_pool),
+            payment_webhooks=SignedWebhooks(settings.payments.webhook_secrets_file),
             writer_pool=writer_pool,
             projector_pool=projector_pool,
         )
@@ -335,7 +383,7 @@ def projection_runners(
             connect,
             batch_size=settings.projections.batch_size,
             poll_interval_s=settings.projections.poll_interval_s,
-            gather_s=settings.projections.gather_s,
+            gather_s=min(settings.projections.gather_s, getattr(projection, "gather_s", inf)),
             metrics=metrics,
             around=around,
         )
@@ -514,6 +562,8 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
                 app.state.rate_limits = await stack.enter_async_context(rate_limits)
                 app.state.end_waiting = services.write.streams.news.close
                 background.loops += services.sign_in.loops
+                background.loops += revocation_news(settings.redis, services.sign_in)
+                background.loops += services.access_rules.loops
                 if role in ("all", "projector"):
                     feed = stack.enter_context(open_feed(database))
                     background.runners += projection_runners(
@@ -526,6 +576,10 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
                 if role in ("all", "deadlines"):
                     due = ReadModelDueWork(services.projector_pool, settings.exam.submission_grace_s)
                     background.loops.append(lambda: follow_deadlines(services, due))
+                    over = ReadModelDueSubscriptions(services.projector_pool)
+                    background.loops.append(lambda: keep_expiring(services.write, over))
+                    background.loops.append(lambda: keep_memberships(services.write, services.class_lists))
+                    background.loops.append(lambda: keep_reviewing(services, settings.roles.check_interval_s))
                     mail = outbox_worker(settings, services.sign_in, services.write)
                     background.loops.append(mail.follow)
                     if settings.cat.calibrate_every_s:
@@ -537,55 +591,3 @@ def role_lifespan(  # noqa: PLR0913 - what one process is made of
             yield
 
     return lifespan
-
-
-def build_app(
-    settings: Settings, registry: CollectorRegistry, lifespan: Any, role: Role, tracing: Tracing | None = None
-) -> FastAPI:
-    """The HTTP application of a role. Its document describes both sides, wherever they run."""
-    app = _bare_app(lifespan)
-    _include(app, role)
-    # Made when first asked for: it takes half a second that the start can do without.
-    app.openapi = whole_document  # type: ignore[method-assign] # FastAPI's documented way
-    install_problem_handlers(app)
-    limits = BodyLimits(
-        settings.http.max_body_bytes,
-        {"/api/v1/item-banks/*/import": settings.http.max_import_body_bytes},
-    )
-    install_middleware(app, metrics=HttpMetrics(registry), body_limits=limits)
-    if tracing is not None:
-        app.add_middleware(TracedRequests, tracing=tracing)
-    return app
-
-
-@cache
-def whole_document() -> dict[str, Any]:
-    """The OpenAPI document of both sides together."""
-    app = _bare_app(None)
-    _include(app, "all")
-    install_openapi(app)
-    return app.openapi()
-
-
-def _include(app: FastAPI, role: Role) -> None:
-    routers: list[APIRouter] = [operations_router()]
-    if role in WRITING:
-        routers += write_routers()
-    if role in READING:
-        routers.append(build_read_router())
-    for router in routers:
-        app.include_router(router)
-
-
-def _bare_app(lifespan: Any) -> FastAPI:
-    return FastAPI(
-        title="DreamSeedAI MegaCity",
-        version=API_VERSION,
-        summary="Exams on an event log.",
-        description=API_DESCRIPTION,
-        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        separate_input_output_schemas=False,
-        redirect_slashes=False,
-        lifespan=lifespan,
-        redoc_url=None,
-    )

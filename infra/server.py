@@ -172,6 +172,7 @@ async def sweep_expired(services: Any) -> None:
         try:
             await services.idempotency.sweep(services.clock())
             await services.sign_in.sweep(services.clock())
+            await services.other_ways.sweep(services.clock())
         except Exception as error:
             log.exception("expired rows not removed", error=type(error).__name__)
         await asyncio.sleep(SWEEP_INTERVAL_S)

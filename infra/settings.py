@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -259,6 +260,87 @@ class MailSettings(_Section):
         return self
 
 
+class RoleSettings(_Section):
+    """Roles of administrators of zones and of the system, which somebody else has to confirm."""
+
+    confirm_within_days: int = Field(default=30, ge=1, le=3_660)
+    """Of being granted or confirmed last; then they lapse."""
+    warn_before_days: int = Field(default=7, ge=0, le=3_660)
+    check_interval_s: float = Field(default=60.0, gt=0, le=86_400)
+
+
+class OidcProvider(_Section):
+    """One identity provider with which people sign in (OpenID Connect)."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    """In addresses and events. It stays as it is for as long as identities are linked under it."""
+    title: str | None = Field(default=None, min_length=1, max_length=100)
+    """What people are shown; without it, the name."""
+    issuer: str = Field(pattern=r"^https?://[^\s?#@]+$")
+    """Exactly as the issuer writes it."""
+    client_id: str = Field(min_length=1, max_length=255)
+    client_secret_file: Path | None = None
+    """Without it we are a public client, and PKCE alone proves who started."""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    redirect_uri: str | None = Field(default=None, pattern=r"^https?://[^\s#]+$")
+    """The page that brings code and state back here; without it, `/sign-in/<name>` of the site."""
+
+    @field_validator("client_secret_file", mode="before")
+    @classmethod
+    def _counts_from_the_checkout(cls, path: Any) -> Any:
+        return _absolute(path)
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_https_or_here(cls, issuer: str) -> str:
+        host = urlsplit(issuer).hostname
+        if not issuer.startswith("https://") and host not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("must begin with https:// unless the issuer is on this machine")
+        return issuer
+
+    @field_validator("scopes")
+    @classmethod
+    def _asks_for_an_id_token(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        if "openid" not in scopes:
+            raise ValueError("must name the scope openid")
+        return scopes
+
+
+class OidcSettings(_Section):
+    providers: tuple[OidcProvider, ...] = ()
+    """Without any, nobody signs in but with what they have here."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "OidcSettings":
+        names = [each.name for each in self.providers]
+        if len(set(names)) < len(names):
+            raise ValueError("two providers have the same name")
+        return self
+
+
+class PasskeySettings(_Section):
+    rp_id: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+    """The domain that passkeys are made for, and lost with; without it, the host of the first origin."""
+    name: str = Field(default="DreamSeedAI MegaCity", min_length=1, max_length=64)
+    origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Of the pages that use passkeys, several separated by commas; without it, the site."""
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _origins_by_commas(cls, given: Any) -> Any:
+        return _by_commas(given)
+
+
+class PaymentSettings(_Section):
+    webhook_secrets_file: Path | None = None
+    """The payment provider's `whsec_` secrets, one a line. Without it no webhook is believed."""
+
+    @field_validator("webhook_secrets_file", mode="before")
+    @classmethod
+    def _counts_from_the_checkout(cls, path: Any) -> Any:
+        return _absolute(path)
+
+
 class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
@@ -307,6 +389,10 @@ class Settings(BaseSettings):
     limits: LimitsSettings = LimitsSettings()
     otel: OtelSettings = OtelSettings()
     mail: MailSettings = MailSettings()
+    oidc: OidcSettings = OidcSettings()
+    passkeys: PasskeySettings = PasskeySettings()
+    payments: PaymentSettings = PaymentSettings()
+    roles: RoleSettings = RoleSettings()
     log: LogSettings = LogSettings()
 
     @property

@@ -101,6 +101,18 @@ class Table:
         )
         cursor.execute(statement, [list(wanted) for wanted in values.values()])
 
+    def remove(self, cursor: Cursor, keys: Iterable[Key]) -> None:
+        """Deletes the rows under these keys, as far as there are any."""
+        unwanted = [dict(zip(self.key, key, strict=True)) for key in sorted(set(keys))]
+        if unwanted:
+            statement = sql.SQL("DELETE FROM {table} t USING {unwanted} WHERE ({key}) = ({removed})").format(
+                table=sql.Identifier(schema_of(cursor), self.name),
+                unwanted=self._recordset("unwanted", self.key),
+                key=sql.SQL(", ").join(sql.Identifier("t", column) for column in self.key),
+                removed=sql.SQL(", ").join(sql.Identifier("unwanted", column) for column in self.key),
+            )
+            cursor.execute(statement, [self._json(unwanted)])
+
     def _json(self, rows: list[Row]) -> str:
         for row in rows:
             for column in self._whole:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from domain.errors import IllegalState
@@ -14,7 +14,7 @@ from infra.http.routing import ApiRoute
 from projections.adaptive_report import queries
 from projections.adaptive_report.figures import Gap
 from projections.adaptive_report.report import EXPOSURE_LIMIT, adaptive_report
-from read_api.asking import Staff, require_id
+from read_api.asking import Staff, require_id, results_for_staff
 from read_api.services import Read
 
 router = APIRouter(prefix="/api/v1/exams", tags=["analytics"], route_class=ApiRoute)
@@ -151,7 +151,9 @@ class AdaptiveReport(BaseModel):
     operation_id="getAdaptiveReport",
     summary="How an adaptive exam uses its bank",
     description="Exposure, overlap, use by ability, gaps in the bank, length, precision and person fit, over "
-    "all scored attempts. For the staff of the exam's organisation. What is not defined is null.",
+    "all scored attempts that the asker may see. For the staff of the exam's organisation. What is not "
+    "defined is null.",
+    dependencies=[Depends(results_for_staff)],
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
 async def get_adaptive_report(

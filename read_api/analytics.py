@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from domain.exams.exam import ExamNotFound
@@ -15,7 +15,7 @@ from projections.catalogue.queries import exam
 from projections.item_analysis.queries import exam_sums, item_codes
 from projections.item_analysis.statistics import ExamStatistics, ExamSums, analyse
 from projections.queries import Connection
-from read_api.asking import Staff, require_id
+from read_api.asking import Staff, require_id, results_for_staff
 from read_api.errors import AnalysisOfAdaptiveExam
 from read_api.services import Read
 
@@ -72,6 +72,7 @@ class ExamAnalysis(BaseModel):
     description="Only an examinee's first attempt counts. What is not defined (no variance, fewer than two "
     "examinees) is null. A draft has no analysis: 404. Neither has an adaptive exam, whose examinees have "
     "different items: 409.",
+    dependencies=[Depends(results_for_staff)],
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
 async def get_analysis(exam_id: ExamId, principal: Staff, read: Read) -> ExamAnalysis:

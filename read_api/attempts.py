@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from domain.attempts.attempt import AttemptNotFound
@@ -85,14 +85,16 @@ class AttemptShown(BaseModel):
     max_score: int | None
     adaptive: bool = Field(description="Whether each item is chosen by the answers before it.")
     ability: AbilityShown | None = Field(
-        description="Of adaptive attempts: for staff as it stands, for examinees once results are released."
+        description="Of adaptive attempts: for those who teach the examinee, drafted the exam or administer "
+        "the organisation as it stands, for examinees and their parents once results are released."
     )
     items: list[ItemInAttempt] = Field(
         description="Of an adaptive attempt those presented so far, in order; the last one waits for an "
         "answer unless it has one."
     )
     steps: list[StepShown] | None = Field(
-        description="Of adaptive attempts, for the staff of the organisation: what the engine knew, and when."
+        description="Of adaptive attempts, for those who teach the examinee, drafted the exam or administer "
+        "the organisation: what the engine knew, and when."
     )
     version: int
 
@@ -101,7 +103,8 @@ class AttemptShown(BaseModel):
     "/{attempt_id}",
     operation_id="getAttempt",
     summary="An attempt with its items and saved responses",
-    description="For the examinee (also with the attempt's own token) and the staff of the organisation. "
+    description="For the examinee (also with the attempt's own token) and linked parents, for teachers of "
+    "the examinee's class, whoever drafted the exam, and those who administer the organisation. "
     "Scores, keys and explanations come once the results are released; of an adaptive exam keys and "
     "explanations only where its author has said so.",
     responses=problem_responses(401, 403, 404, 422, 503),
@@ -111,6 +114,7 @@ async def get_attempt(
     principal: AttemptPrincipal,
     read: Read,
     services: Services,
+    request: Request,
     response: Response,
     lang: Annotated[Language | None, Query(description="Default: one's own language.")] = None,
 ) -> AttemptShown:
@@ -119,6 +123,11 @@ async def get_attempt(
         attempt = await queries.attempt(connection, attempt_id)
         if attempt is None:
             raise AttemptNotFound
+        if attempt["status"] == "scored":
+            # Results, and no exam that is under way: that one goes on, whatever the rules say of results.
+            wall, exam_id = services.policy_wall, attempt["exam_id"]
+            if not await wall.require(request, principal, "view_results", "exam", exam_id):
+                raise AttemptNotFound
         at_exam = await exam(connection, attempt["exam_id"])
         if at_exam is None:
             # Each projection keeps its own pace: the exam's rows are on their way.

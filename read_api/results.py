@@ -1,8 +1,8 @@
-"""Attempts at an exam and their results: all of them for staff, their own for examinees."""
+"""Attempts at an exam and their results: of those whom the asker teaches or examines, or one's own."""
 
 from datetime import datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from domain.attempts.events import SubmittedBy
@@ -14,7 +14,7 @@ from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from projections.attempts import queries
 from read_api.abilities import AbilityShown, AbilitySummary, ability_shown
-from read_api.asking import require_id
+from read_api.asking import require_id, results_of_exam
 from read_api.attempts import AttemptStatus
 from read_api.errors import ResultsNotReleased
 from read_api.exams import visible_exam
@@ -66,7 +66,9 @@ class ResultsSummary(BaseModel):
 class ExamResults(BaseModel):
     exam_id: str
     max_score: int | None = Field(description="Null for adaptive exams.")
-    summary: ResultsSummary | None = Field(description="For the staff of the exam's organisation.")
+    summary: ResultsSummary | None = Field(
+        description="For the staff of the exam's organisation, over the attempts that the asker may see."
+    )
     items: list[AttemptResult]
     next_cursor: str | None = Field(description="Send as `cursor` for the next page; null on the last one.")
 
@@ -75,7 +77,9 @@ class ExamResults(BaseModel):
     "/{exam_id}/attempts",
     operation_id="listAttempts",
     summary="Attempts at an exam",
-    description="All of them for the staff of its organisation, one's own for everybody else.",
+    description="All of them for whoever drafted the exam and for those who administer its organisation; "
+    "those of their students for teachers of a class, those of their children for parents; one's own for "
+    "everybody else.",
     responses=problem_responses(401, 403, 404, 422, 503),
 )
 async def list_attempts(
@@ -97,8 +101,9 @@ async def list_attempts(
     "/{exam_id}/results",
     operation_id="getExamResults",
     summary="Results of an exam",
-    description="All of them and a summary for the staff of its organisation; one's own, once they are "
-    "released, for everybody else.",
+    description="Of the attempts that the asker may see (as for `listAttempts`); one's own and those of "
+    "one's children once they are released. With a summary for the staff of the exam's organisation.",
+    dependencies=[Depends(results_of_exam)],
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
 async def get_results(

@@ -8,9 +8,14 @@ from read_api import (
     attempts,
     audit,
     calibrations,
+    classes,
     exams,
     item_banks,
+    organizations,
+    policies,
     results,
+    roles,
+    subscriptions,
     users,
 )
 
@@ -20,6 +25,10 @@ def build_read_router() -> APIRouter:
     router = APIRouter()
     for part in (
         users,
+        roles,
+        organizations,
+        classes,
+        subscriptions,
         item_banks,
         calibrations,
         exams,
@@ -28,6 +37,8 @@ def build_read_router() -> APIRouter:
         analytics,
         adaptive_report,
         audit,
+        policies,
     ):
         router.include_router(part.router)
+    router.include_router(organizations.own_router)
     return router

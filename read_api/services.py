@@ -2,14 +2,19 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Annotated, Protocol
+from typing import Annotated, Final, Protocol
 
 from fastapi import Depends, Request
 
+from domain.identifiers import category_of
+from domain.users.role_reviews import ReviewRules
 from infra.http.consistency import ConsistencyToken, SentConsistencyToken
 from infra.http.principal import Principal
 from infra.http.services import HttpServices, injected_services
 from projections.queries import Connection
+
+ACCESS_CATEGORIES: Final = frozenset({"user", "organization", "class", "parent_link"})
+"""Streams whose events change who may see what."""
 
 
 class ReadStore(Protocol):
@@ -29,6 +34,8 @@ class ReadServices(HttpServices, Protocol):
     def read_store(self) -> ReadStore: ...
     @property
     def consistency_wait_s(self) -> float: ...
+    @property
+    def review_rules(self) -> ReviewRules: ...
 
 
 async def _read_services(request: Request) -> ReadServices:
@@ -51,7 +58,9 @@ class Reading:
         """A session of the principal; `projections` names those whose rows will be read."""
         store = self._services.read_store
         if self._token is not None:
-            await store.wait_for(projections, self._token, self._services.consistency_wait_s)
+            # What everybody may see goes by `access`, if it is that which was written.
+            access = ("access",) if category_of(self._token.stream_id) in ACCESS_CATEGORIES else ()
+            await store.wait_for([*projections, *access], self._token, self._services.consistency_wait_s)
         async with store.session(principal) as connection:
             yield connection
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias, assert_never
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from commands.api.asking import Asked, AskedInAttempt, context_of
@@ -30,11 +30,13 @@ from domain.attempts.attempt import (
     Submitted,
 )
 from domain.attempts.events import ResponseChanged, ResponseGiven, SubmittedBy
+from domain.exams.exam import ExamNotFound
 from domain.items import responses
 from domain.languages import LANGUAGES, Language
 from infra.http.guards import attempt_principal_of
 from infra.http.idempotency import IDEMPOTENCY_KEY_HEADER, command_id_of
 from infra.http.paths import AttemptId, ExamId, ItemIdInPath
+from infra.http.policy_wall import permitted
 from infra.http.principal import Principal, RoleGrant
 from infra.http.problems import ProblemHttpException, problem_responses
 from infra.http.routing import ApiRoute, short_way
@@ -125,6 +127,7 @@ class SavedAnswer(BaseModel):
     operation_id="startAttempt",
     summary="Start an attempt, or go on with the one that is running",
     status_code=201,
+    dependencies=[Depends(permitted("take_exam", "exam", "exam_id", otherwise=ExamNotFound))],
     responses={
         200: {"model": StartedAttempt, "description": "The attempt that was running already"},
         **problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),

@@ -191,6 +191,6 @@ async def _looks(write: WriteSide, attempt_id: StreamId, heard: Heard) -> AsyncI
 
 def _is_valid_still(request: Request, services: WriteServices) -> bool:
     try:
-        return principal_of(request, services) is not None
+        return principal_of(request, services, again=True) is not None
     except InvalidToken:
         return False

@@ -6,12 +6,17 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
+from commands.access import Attributes, DecisionRecords
 from commands.api.open_answers import OpenAnswers
+from commands.api.other_ways import OtherWays
 from commands.calibrate_bank import BankCalibrations
-from commands.policies import PolicyEngine
+from commands.members import ClassLists
+from commands.policies import LivePolicies, PolicyEngine, Simulator
 from commands.ports import Links
+from commands.roster.importing import RosterLists
 from commands.write_side import WriteSide
 from commands.zones import ZoneMeasures
+from domain.policies.policy_set import ActiveRule
 from domain.zones import ZoneId
 from infra.http.principal import Principal
 from infra.http.services import HttpServices, injected_services
@@ -97,6 +102,10 @@ class Revocations(Protocol):
         """Refuses all tokens of these sessions or subjects."""
         ...
 
+    async def end_older(self, subject_id: str, account_version: int) -> None:
+        """Refuses the tokens of somebody whose roles were read from an older account; sign-ins go on."""
+        ...
+
 
 class TokenKeys(Protocol):
     """See `infra.auth.key_ring.KeyRing`."""
@@ -134,6 +143,26 @@ class PasswordRules(Protocol):
         """Raises `WeakPassword`."""
         ...
 
+    def require_room(self) -> None:
+        """Refuses where no more passwords can be hashed at the moment."""
+        ...
+
+
+class AccessRules(Protocol):
+    """See `infra.policies.opening.AccessRules`."""
+
+    @property
+    def founding(self) -> Sequence[ActiveRule]:
+        """The rules that came with the release."""
+        ...
+
+    @property
+    def policies(self) -> LivePolicies: ...
+    @property
+    def attributes(self) -> Attributes: ...
+    @property
+    def records(self) -> DecisionRecords: ...
+
 
 class WriteServices(HttpServices, Protocol):
     @property
@@ -144,6 +173,8 @@ class WriteServices(HttpServices, Protocol):
     def refresh_tokens(self) -> RefreshTokens: ...
     @property
     def sign_in(self) -> SignIn: ...
+    @property
+    def other_ways(self) -> OtherWays: ...
     @property
     def password_rules(self) -> PasswordRules: ...
     @property
@@ -158,7 +189,15 @@ class WriteServices(HttpServices, Protocol):
     @property
     def policy_engine(self) -> PolicyEngine: ...
     @property
+    def access_rules(self) -> AccessRules: ...
+    @property
+    def simulator(self) -> Simulator: ...
+    @property
     def zone_measures(self) -> ZoneMeasures: ...
+    @property
+    def class_lists(self) -> ClassLists: ...
+    @property
+    def roster_lists(self) -> RosterLists: ...
     @property
     def open_answers(self) -> OpenAnswers: ...
 

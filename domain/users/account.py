@@ -1,6 +1,7 @@
 """A user account: its states and what may be done in each."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal, TypeAlias, assert_never
 
 import msgspec
@@ -9,20 +10,32 @@ from domain.errors import IllegalState, NotFound
 from domain.events import Event
 from domain.identifiers import StreamId
 from domain.languages import Language
+from domain.users import ways_in
 from domain.users.events import (
     EmailVerified,
+    IdentityLinked,
+    IdentityUnlinked,
+    PasskeyRegistered,
+    PasskeyRemoved,
     PasswordChanged,
     ProfileChanged,
+    RoleConfirmed,
     RoleGranted,
+    RoleLapse,
+    RoleLapsed,
     UserDeactivated,
     UserRegistered,
 )
+from domain.users.ways_in import WaysIn
 from domain.zones import Role, ZoneId
 
 
 class GrantedRole(msgspec.Struct, frozen=True):
+    """`reviewed_at` is when it was granted or confirmed last, for roles that have to be confirmed."""
+
     role: Role
     org_id: StreamId | None = None
+    reviewed_at: datetime | None = None
 
 
 class Unregistered(msgspec.Struct, frozen=True):
@@ -38,6 +51,8 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     org_id: StreamId | None
     roles: tuple[GrantedRole, ...]
     email_verified: bool = False
+    birth_date: str | None = None
+    ways_in: WaysIn = WaysIn()
 
     @property
     def org_ids(self) -> frozenset[StreamId]:
@@ -45,6 +60,10 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(
             org_id for org_id in (self.org_id, *(each.org_id for each in self.roles)) if org_id is not None
         )
+
+    def role(self, role: Role, org_id: StreamId | None) -> GrantedRole | None:
+        """The role as it is held there; None where it is not."""
+        return next((each for each in self.roles if (each.role, each.org_id) == (role, org_id)), None)
 
 
 class Deactivated(msgspec.Struct, frozen=True):
@@ -59,6 +78,11 @@ Account: TypeAlias = Unregistered | Registered | Deactivated
 class UserNotFound(NotFound):
     code = "user-not-found"
     title = "There is no such user"
+
+
+class RoleNotHeld(NotFound):
+    code = "role-not-held"
+    title = "This person does not hold this role there"
 
 
 class AlreadyRegistered(IllegalState):
@@ -88,18 +112,26 @@ def evolve(state: Account, event: Event) -> Account:  # noqa: PLR0911 - one for 
                 credential_id=event.credential_id,
                 org_id=event.org_id,
                 roles=(),
+                birth_date=event.birth_date,
             )
         case ProfileChanged() if isinstance(state, Registered):
             return msgspec.structs.replace(state, display_name=event.display_name, language=event.language)
         case RoleGranted() if isinstance(state, Registered):
-            granted = GrantedRole(event.role, event.org_id)
-            return msgspec.structs.replace(state, roles=(*state.roles, granted))
+            return _with_role(state, GrantedRole(event.role, event.org_id, event.granted_at))
+        case RoleConfirmed() if isinstance(state, Registered):
+            return _with_role(state, GrantedRole(event.role, event.org_id, event.confirmed_at))
+        case RoleLapsed() if isinstance(state, Registered):
+            return msgspec.structs.replace(state, roles=_roles_but(state, event.role, event.org_id))
         case EmailVerified() if isinstance(state, Registered):
             return msgspec.structs.replace(state, email_verified=True)
         case PasswordChanged() if isinstance(state, Registered):
             return msgspec.structs.replace(state, credential_id=event.credential_id)
         case UserDeactivated() if isinstance(state, Registered):
             return Deactivated(state)
+        case IdentityLinked() | IdentityUnlinked() | PasskeyRegistered() | PasskeyRemoved() if isinstance(
+            state, Registered
+        ):
+            return msgspec.structs.replace(state, ways_in=ways_in.evolve(state.ways_in, event))
         case _:
             return state
 
@@ -107,7 +139,10 @@ def evolve(state: Account, event: Event) -> Account:  # noqa: PLR0911 - one for 
 def register(state: Account, registered: UserRegistered, roles: Sequence[GrantedRole]) -> list[Event]:
     match state:
         case Unregistered():
-            grants = [RoleGranted(role=granted.role, org_id=granted.org_id) for granted in roles]
+            grants = [
+                RoleGranted(role=granted.role, org_id=granted.org_id, granted_at=granted.reviewed_at)
+                for granted in roles
+            ]
             return [registered, *grants]
         case Registered() | Deactivated():
             raise AlreadyRegistered
@@ -158,6 +193,50 @@ def deactivate(state: Account, reason: str) -> list[Event]:
             return [UserDeactivated(reason=reason)]
         case _:
             assert_never(state)
+
+
+def grant_role(state: Account, role: Role, org_id: StreamId | None, now: datetime) -> list[Event]:
+    """No event where the role is held already."""
+    if _opened(state).role(role, org_id) is not None:
+        return []
+    return [RoleGranted(role=role, org_id=org_id, granted_at=now)]
+
+
+def confirm_role(state: Account, role: Role, org_id: StreamId | None, now: datetime) -> list[Event]:
+    """Raises `RoleNotHeld`."""
+    if _opened(state).role(role, org_id) is None:
+        raise RoleNotHeld(role=role, org_id=org_id)
+    return [RoleConfirmed(role=role, org_id=org_id, confirmed_at=now)]
+
+
+def take_role_away(state: Account, role: Role, org_id: StreamId | None, reason: RoleLapse) -> list[Event]:
+    """No event where the role is not held."""
+    held = _opened(state).role(role, org_id)
+    return [] if held is None else [RoleLapsed(role=role, org_id=org_id, reason=reason)]
+
+
+def lapse_unconfirmed(
+    state: Account, role: Role, org_id: StreamId | None, reviewed_at: datetime | None
+) -> list[Event]:
+    """Nobody has confirmed the role since `reviewed_at`. No event where somebody has, or it is gone."""
+    held = state.role(role, org_id) if isinstance(state, Registered) else None
+    if held is None or held.reviewed_at != reviewed_at:
+        return []
+    return [RoleLapsed(role=role, org_id=org_id, reason="unconfirmed")]
+
+
+def _with_role(state: Registered, granted: GrantedRole) -> Registered:
+    """Held once, however often it was granted."""
+    others = _roles_but(state, granted.role, granted.org_id)
+    if len(others) == len(state.roles):
+        return msgspec.structs.replace(state, roles=(*state.roles, granted))
+    # In the place that it had: the order of roles is the order in which they were given.
+    renewed = tuple(granted if each not in others else each for each in state.roles)
+    return msgspec.structs.replace(state, roles=renewed)
+
+
+def _roles_but(state: Registered, role: Role, org_id: StreamId | None) -> tuple[GrantedRole, ...]:
+    return tuple(each for each in state.roles if (each.role, each.org_id) != (role, org_id))
 
 
 def _opened(state: Account) -> Registered:

@@ -28,10 +28,13 @@ COMMANDS = {
     "log": "Read the event log.",
     "replay": "Show the history of one stream, event by event.",
     "zone": "Look at zones, attest what they need, turn them on and off.",
+    "roles": "Who holds which role; accounts of leavers and unused ones.",
+    "roster": "People and classes of an organisation from a file.",
+    "admin": "Make the first system administrator.",
     "sample": "Play sample exams and recorded responses through the API.",
     "cat": "Adaptive testing on CSV files: simulate, score, calibrate, compare.",
     "keys": "Look at the keys that sign access tokens, and change them.",
-    "policy": "Check and try out rules of access.",
+    "policy": "Rules of access: try them out, explain what they decided.",
     "doctor": "Say what works here, what is missing, and how to get it.",
 }
 
@@ -132,8 +135,10 @@ def _speaking_errors() -> tuple[type[Exception], ...]:
     """Errors of parts below the command line whose text is already a sentence for a person."""
     from infra.kafka.port import KafkaError
     from infra.observability.tracing import TracingPackagesMissing
+    from infra.payments.webhooks import UnusableSecretsFile
     from infra.postgres.errors import PostgresError
     from infra.postgres.runlock import AlreadyRunning
+    from infra.rate_limits.embedded import StoreError
     from infra.secrets_files import SecretFileError
     from infra.settings import InvalidSettings
 
@@ -142,8 +147,10 @@ def _speaking_errors() -> tuple[type[Exception], ...]:
         KafkaError,
         SecretFileError,
         PostgresError,
+        StoreError,
         AlreadyRunning,
         TracingPackagesMissing,
+        UnusableSecretsFile,
     )
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.composition import whole_document
+from infra.application import whole_document
 from infra.http.problem_types import render_problem_docs
 from infra.settings import project_root
 

@@ -3,26 +3,22 @@
 It keeps everything in memory and forgets it when it ends; the relay then sends all of it again.
 """
 
-import ctypes
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
+from infra.child_processes import end_with_parent
 from infra.kafka.port import KafkaError
 
 START_LIMIT_S: Final = 10.0
 STOP_LIMIT_S: Final = 5.0
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class BrokerMissing(KafkaError):
@@ -91,7 +87,7 @@ class EmbeddedBroker:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for us; we stop it in order
-                preexec_fn=_end_with_parent() if self._ends_with_us else None,  # noqa: PLW1509 - one system call
+                preexec_fn=end_with_parent() if self._ends_with_us else None,  # noqa: PLW1509 - one system call
             )
         self._wait_until_it_answers()
 
@@ -152,10 +148,3 @@ def _free_port(wanted: int) -> int:
             raise BrokerPortTaken(wanted) from error
         port: int = probe.getsockname()[1]
         return port
-
-
-def _end_with_parent() -> Callable[[], None] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

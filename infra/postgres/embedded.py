@@ -43,7 +43,7 @@ HOST: Final = "127.0.0.1"
 DEFAULTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "shared_buffers": "128MB",
-        "max_connections": "100",
+        "max_connections": "200",
         "max_wal_size": "1GB",
         "synchronous_commit": "on",
         "jit": "off",  # compiling costs more than our short queries take

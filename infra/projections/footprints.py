@@ -79,6 +79,12 @@ _CALIBRATIONS: Final = (
 )
 
 FOOTPRINTS: Final[Mapping[str, Mapping[str, Footprint]]] = {
+    "access": {
+        "user": Footprint({"accounts": "user_id", "memberships": "user_id"}),
+        "organization": Footprint({"organizations": "org_id"}),
+        "class": Footprint({"classes": "class_id", "class_members": "class_id"}),
+        "parent_link": Footprint({"parent_links": "link_id"}),
+    },
     "people": {"user": Footprint({"people": "user_id"})},
     "catalogue": {
         "item_bank": Footprint({"item_banks": "bank_id"}),
@@ -91,6 +97,7 @@ FOOTPRINTS: Final[Mapping[str, Mapping[str, Footprint]]] = {
         "attempt": Footprint(
             {
                 "attempts": "attempt_id",
+                "attempt_scores": "attempt_id",
                 "attempt_responses": "attempt_id",
                 "scored_items": "attempt_id",
                 "attempt_abilities": "attempt_id",
@@ -102,7 +109,17 @@ FOOTPRINTS: Final[Mapping[str, Mapping[str, Footprint]]] = {
         "item": Footprint({"analysis_items": "item_id"}),
         "exam": Footprint(_STATISTICS, _items_and_attempts_of_exam),
     },
+    "invitations": {
+        "invitation": Footprint({"invitations": "invitation_id"}),
+        "user": Footprint({"verified_addresses": "user_id"}),
+    },
     "calibrations": {"item_bank": Footprint(dict.fromkeys(_CALIBRATIONS, "bank_id"))},
+    "role_reviews": {"user": Footprint({"role_reviews": "user_id"})},
+    "subscriptions": {"subscription": Footprint({"subscriptions": "subscription_id"})},
+    "policies": {
+        "policy": Footprint({"policies": "policy_id"}),
+        "observation": Footprint({"access_decisions": "recorded_in"}),
+    },
     "audit": {category: Footprint({"audit_entries": "resource_id"}) for category in _CATEGORIES},
 }
 """By projection and category of stream."""

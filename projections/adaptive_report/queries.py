@@ -19,7 +19,7 @@ async def adaptive_exam(connection: Connection, exam_id: str) -> dict[str, Any] 
         connection,
         """
         SELECT e.exam_id, e.title, e.status, e.delivery, e.bank_id, e.bank_version, adaptive.rules,
-               read.asker_is_staff_of(e.org_id) AS asks_as_staff
+               read.asker_is_staff_of(e.org_id, e.zone_id) AS asks_as_staff
         FROM read.exams e LEFT JOIN read.adaptive_exams adaptive USING (exam_id)
         WHERE e.exam_id = %s
         """,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from domain.events import Event, PositionedEvent, RecordedEvent
-from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
+from domain.users.events import ProfileChanged, RoleGranted, RoleLapsed, UserRegistered
 from projections.projection import Cursor
 from projections.rows import Row, Table
 
@@ -27,10 +27,15 @@ PEOPLE = Table(
 
 class PeopleProjection:
     name: ClassVar[str] = "people"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     partitioned: ClassVar[bool] = True
     tables: ClassVar[tuple[str, ...]] = ("people",)
-    event_types: ClassVar[tuple[type[Event], ...]] = (UserRegistered, ProfileChanged, RoleGranted)
+    event_types: ClassVar[tuple[type[Event], ...]] = (
+        UserRegistered,
+        ProfileChanged,
+        RoleGranted,
+        RoleLapsed,
+    )
 
     def apply(self, cursor: Cursor, events: Sequence[PositionedEvent]) -> None:
         recorded = [each.recorded for each in events if isinstance(each.recorded.event, self.event_types)]
@@ -43,14 +48,21 @@ class PeopleProjection:
                 case ProfileChanged():
                     people.change(user_id, display_name=event.display_name, language=event.language)
                 case RoleGranted():
-                    granted = {"role": event.role, "org_id": event.org_id}
-                    person = people.get(user_id)
-                    before = [] if person is None else person["roles"]
-                    people.change(user_id, roles=[*before, granted])
+                    people.change(user_id, roles=[*_roles_but(people.get(user_id), event), _role(event)])
+                case RoleLapsed():
+                    people.change(user_id, roles=_roles_but(people.get(user_id), event))
                 case _:
                     continue
             people.change(user_id, version=each.version)
         people.save(cursor)
+
+
+def _role(event: RoleGranted | RoleLapsed) -> dict[str, str | None]:
+    return {"role": event.role, "org_id": event.org_id}
+
+
+def _roles_but(person: Row | None, event: RoleGranted | RoleLapsed) -> list[dict[str, str | None]]:
+    return [] if person is None else [each for each in person["roles"] if each != _role(event)]
 
 
 def _registered(recorded: RecordedEvent, event: UserRegistered) -> Row:

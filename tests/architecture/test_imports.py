@@ -30,7 +30,9 @@ SKELETON = {
     "infra/auth/tokens.py": "import domain.exams\n",
     "infra/cli/__init__.py": "",
     "infra/cli/up.py": "import infra.composition, commands.api.exams\n",
+    "infra/application.py": "import commands.api.exams, read_api.results\n",
     "infra/composition.py": (
+        "import infra.application\n"
         "import infra.event_store.recorder, infra.postgres.pool, commands.api.exams, read_api.results\n"
     ),
     "infra/event_store/__init__.py": "",
@@ -78,6 +80,7 @@ VIOLATIONS = [
     ("infra/postgres/pool.py", "eventsourcing"),
     ("infra/postgres/pool.py", "kafka"),
     ("infra/postgres/pool.py", "infra.composition"),
+    ("infra/postgres/pool.py", "infra.application"),
     ("infra/postgres/pool.py", "commands.api.exams"),
 ]
 

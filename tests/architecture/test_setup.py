@@ -181,6 +181,8 @@ def test_with_kafka_the_brokers_extra_is_installed_and_the_program_told(ready: P
     assert calls_of_uv(ready)[-1].endswith("--extra samples --extra kafka")
     assert "up --with-kafka --once" in ran("--dry-run", "run", "WITH_KAFKA=1", "ONCE=1")
     assert "--with-kafka" not in ran("--dry-run", "run", "WITH_KAFKA=0")
+    assert "up --with-redis --once" in ran("--dry-run", "run", "WITH_REDIS=1", "ONCE=1")
+    assert "--with-redis" not in ran("--dry-run", "run", "WITH_REDIS=0")
 
 
 def test_a_moved_checkout_gets_a_new_environment(ready: Path, bin_dir: Path) -> None:

@@ -105,6 +105,9 @@ class Examinee:
                     self.answered += was_item
                 elif answer.status_code == 503:
                     stopping.wait(0.05)
+                elif answer.status_code == 429:
+                    # Three tests at a machine's speed are more than one person may ask for.
+                    stopping.wait(answer.json()["retry_after_s"])
                 else:
                     self.surprises.append(answer.text)
                     return

@@ -101,6 +101,11 @@ def test_it_is_ready_with_every_projection_at_the_end_of_the_log(up):
         "item_analysis",
         "audit",
         "calibrations",
+        "subscriptions",
+        "policies",
+        "access",
+        "invitations",
+        "role_reviews",
     }
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import uvicorn
 
 from commands.context import CommandContext
@@ -30,7 +31,8 @@ from commands.found_organization import AddServiceClient, FoundOrganization, add
 from commands.register_user import RegisterUser, register_user
 from domain.events import Actor
 from domain.users.account import GrantedRole
-from infra.composition import build_app, new_id, role_lifespan
+from infra.application import build_app
+from infra.composition import new_id, role_lifespan
 from infra.database import Database
 from infra.http.principal import Principal, RoleGrant
 from infra.observability.metrics import new_registry
@@ -120,6 +122,29 @@ class Api:
         principal = Principal(subject_id=subject_id, zone_id=zone_id, roles=roles, session_id=new_id())
         return self.services.access_tokens.issue(principal, ttl_s=86_400)[0]
 
+    def query(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows as the server's administrator sees them."""
+        with psycopg.connect(self.database.admin_conninfo) as connection:
+            done = connection.execute(statement, values)
+            return done.fetchall() if done.description else []
+
+    def count_hashes(self) -> Callable[[], int]:
+        """From now on, how many slow hashes were asked for; the password hasher works on as it is."""
+        hasher, counted = self.write.hasher, itertools.count()
+        work, latest = hasher._run, [0]
+
+        async def run(*args: Any) -> Any:
+            latest[0] = next(counted) + 1
+            return await work(*args)
+
+        hasher._run = run
+        return lambda: latest[0]
+
+    def same_person(self, person: "Person") -> str:
+        """Another token of somebody's, which belongs to another session."""
+        held = self.services.token_verifier.verify(person.token)
+        return self.token(held.subject_id, *held.roles, zone_id=held.zone_id)
+
     def person(
         self, *roles: GrantedRole, org_id: str | None = None, zone_id: str = ZONE, password: str = PASSWORD
     ) -> "Person":
@@ -190,7 +215,9 @@ class School:
 
     def students(self, count: int) -> list[Person]:
         """People whom the organisation enrols: no password, so no hash is waited for."""
-        admin_token = self.api.token("user-" + new_id(), RoleGrant("org_admin", self.org_id))
+        admin_token = self.api.token(
+            "user-" + new_id(), RoleGrant("org_admin", self.org_id), zone_id=self.zone_id
+        )
         references = [f"student-{next(_numbers)}" for _ in range(count)]
         answer = self.api.client(admin_token).post(
             "/examinees", json={"examinees": [{"external_ref": each} for each in references]}

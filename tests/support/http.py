@@ -42,6 +42,16 @@ def id_source():
     return lambda: f"01901646-a2b4-7c3d-8e5f-{next(numbers):012x}"
 
 
+class NoPolicyWall:
+    """Lets everybody through."""
+
+    def has_entered(self, _principal):
+        return True
+
+    async def require(self, *_asked):
+        return True
+
+
 @dataclass
 class FakeServices:
     """What routes ask for; tokens are real ones."""
@@ -49,6 +59,7 @@ class FakeServices:
     idempotency: Any = None
     clock: Any = field(default_factory=SetClock)
     new_id: Any = field(default_factory=id_source)
+    policy_wall: Any = field(default_factory=NoPolicyWall)
 
     def __post_init__(self):
         key = new_signing_key()

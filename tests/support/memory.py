@@ -7,6 +7,7 @@ between two steps of a handler does happen when handlers run side by side.
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -115,6 +116,10 @@ class MemoryClaims:
         await others_go_first()
         return holders
 
+    async def holders(self, scope: str, keys: Sequence[str]) -> list[str | None]:
+        await others_go_first()
+        return [self.held.get((scope, key)) for key in keys]
+
     async def holder(self, scope: str, key: str) -> str | None:
         await others_go_first()
         return self.held.get((scope, key))
@@ -143,6 +148,9 @@ class QuickHasher:
 
     def __init__(self) -> None:
         self.dummies = 0
+
+    def place(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def hash(self, password: str) -> str:
         await others_go_first()

@@ -13,7 +13,7 @@ from infra.projections.checkpoints import Connection
 from infra.projections.rebuild import verify
 from infra.projections.runner import ProjectionRunner
 from projections.projection import Projection
-from tests.support.story import ORG, ZONE, Story, StoryFeed, a_choice_item
+from tests.support.story import ZONE, Story, StoryFeed, a_choice_item
 
 LONGEST_WAIT_S = 30.0
 
@@ -113,11 +113,11 @@ class Reader:
 
 
 def as_staff(connection: psycopg.Connection[Any]) -> None:
-    """The session sees what staff of the story's organisation see, in one snapshot per transaction."""
+    """The session sees what a program of the whole zone sees, in one snapshot per transaction."""
     connection.execute(
-        "SELECT set_config('app.zone_id', %s, false), set_config('app.roles', %s, false),"
-        " set_config('lock_timeout', '2s', false)",
-        [ZONE, f"teacher@{ORG}"],
+        "SELECT set_config('app.user_id', 'client-tests', false), set_config('app.zone_id', %s, false),"
+        " set_config('app.roles', 'service', false), set_config('lock_timeout', '2s', false)",
+        [ZONE],
     )
     connection.commit()
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

@@ -18,6 +18,15 @@ from domain.attempts.events import (
     ScoredAbility,
     ScoredItem,
 )
+from domain.classes.events import (
+    ClassClosed,
+    ClassOpened,
+    ClassRenamed,
+    StudentEnrolled,
+    StudentWithdrawn,
+    TeacherAssigned,
+    TeacherWithdrawn,
+)
 from domain.events import Actor, Event, EventMetadata, RecordedEvent
 from domain.exams.adaptive import (
     AdaptiveRules,
@@ -38,6 +47,12 @@ from domain.exams.adaptive import (
 )
 from domain.exams.events import Blueprint, ExamClosed, ExamDrafted, ExamPublished, FormItem, ResultsReleased
 from domain.identifiers import stream_id
+from domain.invitations.events import (
+    InvitationAccepted,
+    InvitationExpired,
+    InvitationRevoked,
+    MemberInvited,
+)
 from domain.items.content import (
     ChoiceKey,
     ItemParameters,
@@ -51,7 +66,15 @@ from domain.items.content import (
 )
 from domain.items.events import ItemBankCreated, ItemCreated, ItemRevised
 from domain.items.responses import ChosenOptions, GivenNumber, GivenText
-from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.organizations.events import OrganizationFounded, OrganizationRenamed, ServiceClientAdded
+from domain.parent_links.events import (
+    LinkApproved,
+    LinkExpired,
+    LinkRejected,
+    LinkRequested,
+    LinkRevoked,
+)
+from domain.policies.decisions import AccessCounted, AccessDecided, CountedAccess
 from domain.policies.events import (
     Flips,
     PolicyActivated,
@@ -64,6 +87,12 @@ from domain.policies.events import (
     Proposal,
     Simulation,
 )
+from domain.subscriptions.events import (
+    SubscriptionCancelled,
+    SubscriptionExpired,
+    SubscriptionRenewed,
+    SubscriptionStarted,
+)
 from domain.system.events import (
     PoisonEventRetried,
     PoisonEventSetAside,
@@ -74,9 +103,15 @@ from domain.system.events import (
 )
 from domain.users.events import (
     EmailVerified,
+    IdentityLinked,
+    IdentityUnlinked,
+    PasskeyRegistered,
+    PasskeyRemoved,
     PasswordChanged,
     ProfileChanged,
+    RoleConfirmed,
     RoleGranted,
+    RoleLapsed,
     UserDeactivated,
     UserRegistered,
 )
@@ -318,6 +353,30 @@ _EVENTS: dict[str, Event] = {
         bank_id=BANK_ID, code="geo-01", item_version=5, content=SHORT_TEXT
     ),
     "organization.founded.v1": OrganizationFounded(name="하늘 학원", zone_id="univprep"),
+    "class.closed.v1": ClassClosed(reason="the school year is over"),
+    "class.opened.v1": ClassOpened(
+        org_id=SCHOOL, zone_id="univprep", name="3학년 2반", external_id="2026-3-2"
+    ),
+    "class.renamed.v1": ClassRenamed(name="3학년 3반"),
+    "class.student_enrolled.v1": StudentEnrolled(user_id=STUDENT),
+    "class.student_withdrawn.v1": StudentWithdrawn(user_id=STUDENT),
+    "class.teacher_assigned.v1": TeacherAssigned(user_id=TEACHER),
+    "class.teacher_withdrawn.v1": TeacherWithdrawn(user_id=TEACHER),
+    "invitation.accepted.v1": InvitationAccepted(user_id=TEACHER),
+    "invitation.expired.v1": InvitationExpired(),
+    "invitation.member_invited.v1": MemberInvited(
+        org_id=SCHOOL,
+        org_name="한빛고등학교",
+        zone_id="univprep",
+        role="teacher",
+        email="jiwoo@example.org",
+        email_hash="d1" * 32,
+        language="ko",
+        expires_at=datetime(2026, 3, 16, 12, tzinfo=UTC),
+        class_id=stream_id("class", uuid7(0xC1)),
+    ),
+    "invitation.revoked.v1": InvitationRevoked(),
+    "organization.renamed.v1": OrganizationRenamed(name="한빛고등학교"),
     "organization.service_client_added.v1": ServiceClientAdded(
         client_id="grader", name="Grader", credential_id=uuid7(0xCC), roles=("service", "org_admin")
     ),
@@ -335,10 +394,20 @@ _EVENTS: dict[str, Event] = {
         birth_date="2009-03-17",
     ),
     "user.email_verified.v1": EmailVerified(email_hash="5f3c" * 16),
+    "user.identity_linked.v1": IdentityLinked(provider="example", subject_hash="7a1d" * 16),
+    "user.identity_unlinked.v1": IdentityUnlinked(provider="example", subject_hash="7a1d" * 16),
+    "user.passkey_registered.v1": PasskeyRegistered(credential_ref=uuid7(0xCF), name="민지의 휴대전화"),
+    "user.passkey_removed.v1": PasskeyRemoved(credential_ref=uuid7(0xCF)),
     "user.password_changed.v1": PasswordChanged(credential_id=uuid7(0xCE), by="emailed_link"),
     "user.deactivated.v1": UserDeactivated(reason="left the school"),
     "user.profile_changed.v1": ProfileChanged(display_name="김서연", language="en"),
-    "user.role_granted.v1": RoleGranted(role="teacher", org_id=SCHOOL),
+    "user.role_confirmed.v1": RoleConfirmed(
+        role="org_admin", org_id=SCHOOL, confirmed_at=datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+    ),
+    "user.role_granted.v1": RoleGranted(
+        role="teacher", org_id=SCHOOL, granted_at=datetime(2026, 2, 1, 8, tzinfo=UTC)
+    ),
+    "user.role_lapsed.v1": RoleLapsed(role="tutor", org_id=SCHOOL, reason="removed"),
     "system.projection_paused.v1": ProjectionPaused(projection="people", reason="the disk is being moved"),
     "system.projection_resumed.v1": ProjectionResumed(projection="people"),
     "system.poison_event_set_aside.v1": PoisonEventSetAside(
@@ -398,6 +467,48 @@ _EVENTS: dict[str, Event] = {
     "zone.deactivated.v1": ZoneDeactivated(
         reason="the content is reviewed anew", deactivated_at=datetime(2026, 3, 3, 12, tzinfo=UTC)
     ),
+    "parent_link.requested.v1": LinkRequested(
+        parent_id=stream_id("user", uuid7(0xFA)), student_id=STUDENT, zone_id="univprep"
+    ),
+    "parent_link.approved.v1": LinkApproved(),
+    "parent_link.rejected.v1": LinkRejected(),
+    "parent_link.expired.v1": LinkExpired(),
+    "parent_link.revoked.v1": LinkRevoked(by="student"),
+    "observation.access_decided.v1": AccessDecided(
+        decision_id=uuid7(0xD1),
+        decided_at=datetime(2026, 3, 2, 12, 1, tzinfo=UTC),
+        principal_id=STUDENT,
+        action="use_ai_tutor",
+        resource_kind="feature",
+        resource_id="ai-tutor",
+        request=(
+            '{"action":"use_ai_tutor","context":{"hour":21,"via":"web","weekday":1},'
+            f'"principal":{{"age_years":15,"email_verified":true,"has_active_exam":true,"id":"{STUDENT}",'
+            '"roles":["student"],"subscription_status":"active","zone":"univprep"},'
+            '"resource":{"id":"ai-tutor","kind":"feature","zone":"univprep"},'
+            f'"versions":{{"{STUDENT}":3}}}}'
+        ),
+        allowed=True,
+        reason="permitted",
+        decided_by=(stream_id("policy", uuid7(0xB1)), stream_id("policy", uuid7(0xB2))),
+        audited=True,
+        policies_position=9_001,
+        policies_since=datetime(2026, 3, 1, 15, 0, tzinfo=UTC),
+    ),
+    "observation.access_counted.v1": AccessCounted(
+        since=datetime(2026, 3, 2, 12, 0, tzinfo=UTC),
+        until=datetime(2026, 3, 2, 12, 1, tzinfo=UTC),
+        permitted=(
+            CountedAccess(
+                request=(
+                    '{"action":"enter_zone","context":{},"principal":{"id":"","roles":["student"],'
+                    '"zone":"univprep"},"resource":{"id":"","kind":"zone","zone":"univprep"},"versions":{}}'
+                ),
+                count=4_200,
+            ),
+        ),
+        others=17,
+    ),
     "policy.proposed.v1": PolicyProposed(
         proposal=PROPOSAL,
         proposal_sha256="9b74" * 16,
@@ -439,6 +550,34 @@ _EVENTS: dict[str, Event] = {
         superseded_from=datetime(2026, 3, 9, 0, 0, tzinfo=UTC),
     ),
     "policy.withdrawn.v1": PolicyWithdrawn(withdrawn_by=TEACHER, reason="no longer needed"),
+    "subscription.started.v1": SubscriptionStarted(
+        user_id=STUDENT,
+        occurred_at=datetime(2026, 3, 2, 12, tzinfo=UTC),
+        source="webhook",
+        plan="premium",
+        paid_until=datetime(2026, 4, 2, 12, tzinfo=UTC),
+        payment_event_id="msg_1",
+        payment_ref="order 2026-0317",
+    ),
+    "subscription.renewed.v1": SubscriptionRenewed(
+        user_id=STUDENT,
+        occurred_at=datetime(2026, 4, 1, 12, tzinfo=UTC),
+        source="administrator",
+        plan="premium-family",
+        paid_until=datetime(2026, 5, 2, 12, tzinfo=UTC),
+        payment_event_id="msg_2",
+        payment_ref="order 2026-0412",
+    ),
+    "subscription.cancelled.v1": SubscriptionCancelled(
+        user_id=STUDENT,
+        occurred_at=datetime(2026, 4, 9, 12, tzinfo=UTC),
+        source="webhook",
+        payment_event_id="msg_3",
+        reason="moves abroad",
+    ),
+    "subscription.expired.v1": SubscriptionExpired(
+        user_id=STUDENT, paid_until=datetime(2026, 5, 2, 12, tzinfo=UTC)
+    ),
 }
 
 EXAMPLES: dict[str, RecordedEvent] = {

@@ -15,15 +15,20 @@ from fastapi import FastAPI
 from psycopg.rows import dict_row
 
 from domain.cat.logistic import LogisticItems
+from domain.classes.events import ClassClosed
 from domain.exams.adaptive import AdaptiveRules, PretestPlan
+from domain.identifiers import stream_id
 from domain.items.events import ItemRevised
 from domain.items.responses import ChosenOptions, GivenNumber
+from domain.organizations.events import OrganizationFounded
+from domain.users.events import RoleLapsed, UserDeactivated
 from infra.http.errors import InvalidToken
 from infra.http.principal import Principal, RoleGrant
 from infra.http.problems import install_problem_handlers
 from infra.postgres.roles import PROJECTOR, READER, role_conninfo
 from infra.projections.rebuild import rebuild
 from infra.read_store import ReadStore
+from projections.access.projection import AccessProjection
 from projections.attempts.projection import AttemptsProjection
 from projections.audit.projection import AuditProjection
 from projections.calibrations.projection import CalibrationsProjection
@@ -32,6 +37,7 @@ from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
 from read_api.router import build_read_router
 from tests.support.adaptive_story import AdaptiveExam, publish_adaptive, take_adaptive
+from tests.support.http import NoPolicyWall
 from tests.support.postgres import ROLE_SECRET
 from tests.support.recorded_calibrations import CALIBRATION_EVENTS
 from tests.support.story import (
@@ -43,9 +49,11 @@ from tests.support.story import (
     StoryFeed,
     a_choice_item,
     a_numeric_item,
+    a_uuid7,
 )
 
 PROJECTIONS = [
+    AccessProjection(),
     PeopleProjection(),
     CatalogueProjection(),
     AttemptsProjection(),
@@ -53,6 +61,7 @@ PROJECTIONS = [
     AuditProjection(),
     CalibrationsProjection(),
 ]
+ORG_ELSEWHERE = stream_id("organization", a_uuid7(0xFFFD))
 NOW = BEGIN + timedelta(seconds=600)
 RIGHT, WRONG = ChosenOptions(("1",)), ChosenOptions(("2",))
 
@@ -72,6 +81,8 @@ class School:
 
 def a_school() -> School:
     story = Story()
+    for org, name in ((ORG, "School"), (OTHER_ORG, "Other school")):
+        story.add(org, OrganizationFounded(name=name, zone_id=ZONE), org_id=org)
     bank = story.bank("Mathematics")
     items = [story.item(bank, f"q{n}", a_choice_item()) for n in range(2)]
     items.append(story.item(bank, "number", a_numeric_item()))
@@ -84,13 +95,15 @@ def a_school() -> School:
         "idle": story.person(("student", ORG), name="아직"),
         "stranger": story.person(("student", OTHER_ORG), org_id=OTHER_ORG, name="Stranger"),
     }
-    exams = {
-        "at_once": story.exam(items, attempts_allowed=2),
-        "by_hand": story.exam(items, release="by_hand"),
-        "after_closing": story.exam(items[:2], release="after_closing"),
-        "in_zone": story.exam(items[2:], audience="zone", release="by_hand"),
-        "draft": story.draft(items),
-    }
+    people |= _others(story, people)
+    with story.by(people["teacher"]):
+        exams = {
+            "at_once": story.exam(items, attempts_allowed=2),
+            "by_hand": story.exam(items, release="by_hand"),
+            "after_closing": story.exam(items[:2], release="after_closing"),
+            "in_zone": story.exam(items[2:], audience="zone", release="by_hand"),
+            "draft": story.draft(items),
+        }
     attempts = {
         "mina at_once": story.take(exams["at_once"], people["mina"], [RIGHT, WRONG, GivenNumber("12.5")]),
         "juno at_once": story.take(exams["at_once"], people["juno"], [RIGHT, None, GivenNumber("3")]),
@@ -103,10 +116,45 @@ def a_school() -> School:
     story.respond(attempts["juno by_hand"], items[0], WRONG)
     story.respond(attempts["juno by_hand"], items[0], RIGHT)
     school = School(story, bank, items, exams, people, attempts)
-    _adaptive_exams(school)
+    with story.by(people["teacher"]):
+        _adaptive_exams(school)
     _calibrate(story, bank, "calibration-here")
-    _a_school_elsewhere(story)
+    _a_school_elsewhere(school)
     return school
+
+
+def _others(story: Story, people: dict[str, str]) -> dict[str, str]:
+    """Everybody else who ever looks: with one role, with two, with one that was taken away."""
+    others = {
+        "class teacher": story.person(("teacher", ORG), name="담임"),
+        "class tutor": story.person(("tutor", ORG), name="Tutor"),
+        "idle teacher": story.person(("teacher", ORG), name="Without a class"),
+        "lapsed teacher": story.person(("teacher", ORG), name="Was here"),
+        "left": story.person(("student", ORG), name="Left"),
+        "parent": story.person(("parent", None), org_id=None, name="엄마"),
+        "asking parent": story.person(("parent", None), org_id=None, name="Not yet"),
+        "teaching parent": story.person(("teacher", ORG), ("parent", None), name="Both"),
+        "other teacher": story.person(("teacher", OTHER_ORG), org_id=OTHER_ORG, name="Elsewhere"),
+        "zone teacher": story.person(("student", None), ("teacher", None), org_id=None, name="Everywhere"),
+        "org_admin": story.person(("org_admin", ORG), name="Office"),
+        "other org_admin": story.person(("org_admin", OTHER_ORG), org_id=OTHER_ORG, name="Other office"),
+        "zone_admin": story.person(("zone_admin", None), org_id=None, name="Zone"),
+        "sys_admin": story.person(("sys_admin", None), org_id=None, name="System"),
+        "teaching sys_admin": story.person(
+            ("sys_admin", None), ("teacher", None), ("org_admin", ORG), org_id=None, name="Two hats"
+        ),
+    }
+    taught = [people["mina"], others["left"]]
+    teachers = [others["class teacher"], others["class tutor"], others["lapsed teacher"]]
+    story.school_class(ORG, teachers=teachers, students=taught)
+    over = story.school_class(ORG, teachers=[others["idle teacher"]], students=[people["juno"]])
+    story.add(over, ClassClosed(reason="the year is over"))
+    story.add(others["lapsed teacher"], RoleLapsed(role="teacher", org_id=ORG, reason="removed"))
+    story.add(others["left"], UserDeactivated(reason="left the school"))
+    story.link(others["parent"], people["mina"])
+    story.link(others["teaching parent"], people["juno"])
+    story.link(others["asking parent"], people["mina"], approved=False)
+    return others
 
 
 def _adaptive_exams(school: School) -> None:
@@ -145,13 +193,17 @@ def _calibrate(story: Story, bank: str, calibration_id: str) -> None:
         story.add(bank, msgspec.structs.replace(event, calibration_id=calibration_id) if named else event)
 
 
-def _a_school_elsewhere(story: Story) -> None:
+def _a_school_elsewhere(school: School) -> None:
     """Another organisation in another zone, with some of everything."""
-    story.zone_id, story.org_id = "kzone", OTHER_ORG
+    story = school.story
+    story.zone_id, story.org_id = "kzone", ORG_ELSEWHERE
+    story.add(ORG_ELSEWHERE, OrganizationFounded(name="Elsewhere", zone_id="kzone"))
     bank = story.bank("Hangul")
     _calibrate(story, bank, "calibration-elsewhere")
     exam = story.exam([story.item(bank, "k", a_choice_item())], audience="zone")
-    student = story.person(("student", OTHER_ORG), org_id=OTHER_ORG, name="Elsewhere")
+    student = story.person(("student", ORG_ELSEWHERE), org_id=ORG_ELSEWHERE, name="Elsewhere")
+    school.people["other zone"] = student
+    school.people["other zone admin"] = story.person(("zone_admin", None), org_id=None, name="Zone")
     story.take(exam, student, [RIGHT])
     take_adaptive(story, _adaptive_exam(story, seed=9), student, 0.0, np.random.default_rng(9))
     story.zone_id, story.org_id = ZONE, ORG
@@ -204,6 +256,7 @@ def an_app(conninfo: str, principals: dict[str, Principal], *, consistency_wait_
                 read_store=read_store,
                 clock=lambda: NOW,
                 token_verifier=FakeVerifier(principals),
+                policy_wall=NoPolicyWall(),
                 consistency_wait_s=consistency_wait_s,
             )
             yield

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
 from zlib import crc32
@@ -13,6 +14,15 @@ from domain.attempts.events import (
     ResponseChanged,
     ResponseGiven,
     ScoredItem,
+)
+from domain.classes.events import (
+    ClassClosed,
+    ClassOpened,
+    ClassRenamed,
+    StudentEnrolled,
+    StudentWithdrawn,
+    TeacherAssigned,
+    TeacherWithdrawn,
 )
 from domain.events import Actor, Event, EventMetadata, PositionedEvent, RecordedEvent
 from domain.exams.events import Blueprint, ExamDrafted, ExamPublished, FormItem
@@ -29,7 +39,9 @@ from domain.items.content import (
 from domain.items.events import ItemBankCreated, ItemCreated
 from domain.items.responses import ChosenOptions, Response
 from domain.items.scoring import score
-from domain.users.events import RoleGranted, UserRegistered
+from domain.organizations.events import OrganizationFounded, OrganizationRenamed
+from domain.parent_links.events import LinkApproved, LinkRequested, LinkRevoked
+from domain.users.events import RoleGranted, RoleLapsed, UserDeactivated, UserRegistered
 from infra.event_store.feed import FeedPage, OnUnreadable, Partition
 from tests.support.recorded_calibrations import CALIBRATION_EVENTS
 
@@ -71,6 +83,7 @@ class Story:
     def __init__(self, zone_id: str = ZONE, org_id: str | None = ORG) -> None:
         self.zone_id = zone_id
         self.org_id = org_id
+        self.actor = Actor("operator", "tests")
         self.events: list[PositionedEvent] = []
         self._versions: dict[str, int] = {}
         self._numbers = 0
@@ -87,7 +100,7 @@ class Story:
         version = self._versions[stream] = self._versions.get(stream, 0) + 1
         metadata = EventMetadata(
             event_id=a_uuid7(0xE000_0000 + position),
-            actor=Actor("operator", "tests"),
+            actor=self.actor,
             zone_id=zone_id or self.zone_id,
             org_id=org_id or self.org_id,
             correlation_id="tests",
@@ -114,6 +127,33 @@ class Story:
         for role, org in roles:
             self.add(user, RoleGranted(role=role, org_id=org))
         return user
+
+    @contextmanager
+    def by(self, person: str) -> Iterator[None]:
+        """What happens meanwhile is done by this person."""
+        before, self.actor = self.actor, Actor("user", person)
+        try:
+            yield
+        finally:
+            self.actor = before
+
+    def school_class(
+        self, org_id: str, *, teachers: Sequence[str] = (), students: Sequence[str] = (), name: str = "1-1"
+    ) -> str:
+        opened = self.new_id("class")
+        self.add(opened, ClassOpened(org_id=org_id, zone_id=self.zone_id, name=name), org_id=org_id)
+        for teacher in teachers:
+            self.add(opened, TeacherAssigned(user_id=teacher), org_id=org_id)
+        for student in students:
+            self.add(opened, StudentEnrolled(user_id=student), org_id=org_id)
+        return opened
+
+    def link(self, parent: str, student: str, *, approved: bool = True) -> str:
+        link = self.new_id("parent_link")
+        self.add(link, LinkRequested(parent_id=parent, student_id=student, zone_id=self.zone_id))
+        if approved:
+            self.add(link, LinkApproved())
+        return link
 
     def bank(self, name: str = "Bank") -> str:
         bank = self.new_id("item_bank")
@@ -312,7 +352,7 @@ class StoryFeed:
             threading.Event().wait(min(timeout_s, 0.01))
 
 
-def a_whole_story(examinees: int = 12, seed: int = 7) -> Story:
+def a_whole_story(examinees: int = 12, seed: int = 7, *, relations: bool = False) -> Story:
     """Everything that can happen, in a mixed order: drafts, revisions, changed and withdrawn answers,
     second attempts, releases, adaptive tests at every stage, calibrations."""
     from domain.exams.events import ExamClosed, ResultsReleased
@@ -354,9 +394,31 @@ def a_whole_story(examinees: int = 12, seed: int = 7) -> Story:
     _adaptive_tests(story, students[:4], seed)
     for event in CALIBRATION_EVENTS.values():
         story.add(bank, event)
+    if relations:
+        _relations(story, students)
     for student in students[: examinees // 2]:
         story.take(open_exam, student, [ChosenOptions(("1",))] * 4 + [None], ordinal=2)
     return story
+
+
+def _relations(story: Story, students: Sequence[str]) -> None:
+    """Classes, links and roles, some of which are over."""
+    story.add(ORG, OrganizationFounded(name="School", zone_id=ZONE), org_id=ORG)
+    story.add(ORG, OrganizationRenamed(name="The school"), org_id=ORG)
+    teachers = [story.person(("teacher", ORG)) for _ in range(2)]
+    taught = story.school_class(ORG, teachers=teachers, students=students)
+    story.add(taught, ClassRenamed(name="1-2"))
+    story.add(taught, TeacherWithdrawn(user_id=teachers[1]))
+    story.add(taught, StudentWithdrawn(user_id=students[-1]))
+    over = story.school_class(ORG, teachers=teachers, students=students[:2])
+    story.add(over, ClassClosed(reason="the year is over"))
+    story.add(teachers[1], RoleLapsed(role="teacher", org_id=ORG, reason="left"))
+    story.add(teachers[1], RoleGranted(role="tutor", org_id=ORG))
+    parents = [story.person(("parent", None), org_id=None) for _ in range(2)]
+    story.link(parents[0], students[0])
+    story.add(story.link(parents[1], students[0]), LinkRevoked(by="student"))
+    story.link(parents[1], students[-1], approved=False)
+    story.add(story.person(("student", ORG)), UserDeactivated(reason="moved away"))
 
 
 def _adaptive_tests(story: Story, students: Sequence[str], seed: int) -> None:

@@ -21,6 +21,15 @@ from domain.attempts.events import (
     ScoredItem,
     SubmittedBy,
 )
+from domain.classes.events import (
+    ClassClosed,
+    ClassOpened,
+    ClassRenamed,
+    StudentEnrolled,
+    StudentWithdrawn,
+    TeacherAssigned,
+    TeacherWithdrawn,
+)
 from domain.events import Actor, Event, EventMetadata, RecordedEvent
 from domain.exams.adaptive import AdaptiveRules, Pool
 from domain.exams.events import (
@@ -34,6 +43,12 @@ from domain.exams.events import (
     ResultsReleased,
 )
 from domain.identifiers import stream_id
+from domain.invitations.events import (
+    InvitationAccepted,
+    InvitationExpired,
+    InvitationRevoked,
+    MemberInvited,
+)
 from domain.items.content import (
     ChoiceKey,
     ItemParameters,
@@ -56,7 +71,15 @@ from domain.items.events import (
 )
 from domain.items.responses import ChosenOptions, GivenNumber, GivenText
 from domain.languages import LANGUAGES
-from domain.organizations.events import OrganizationFounded, ServiceClientAdded
+from domain.organizations.events import OrganizationFounded, OrganizationRenamed, ServiceClientAdded
+from domain.parent_links.events import (
+    LinkApproved,
+    LinkExpired,
+    LinkRejected,
+    LinkRequested,
+    LinkRevoked,
+)
+from domain.policies.decisions import AccessCounted, AccessDecided
 from domain.policies.events import (
     PolicyActivated,
     PolicyApproved,
@@ -65,6 +88,14 @@ from domain.policies.events import (
     PolicySuperseded,
     PolicyValidated,
     PolicyWithdrawn,
+)
+from domain.subscriptions.events import (
+    PLAN_PATTERN,
+    Source,
+    SubscriptionCancelled,
+    SubscriptionExpired,
+    SubscriptionRenewed,
+    SubscriptionStarted,
 )
 from domain.system.events import (
     PoisonEventRetried,
@@ -76,9 +107,15 @@ from domain.system.events import (
 )
 from domain.users.events import (
     EmailVerified,
+    IdentityLinked,
+    IdentityUnlinked,
+    PasskeyRegistered,
+    PasskeyRemoved,
     PasswordChanged,
     ProfileChanged,
+    RoleConfirmed,
     RoleGranted,
+    RoleLapsed,
     UserDeactivated,
     UserRegistered,
 )
@@ -209,6 +246,16 @@ scored_items = st.builds(
     max_score=counts,
 )
 
+_paid = {
+    "user_id": ids("user"),
+    "occurred_at": times,
+    "source": st.sampled_from(get_args(Source)),
+    "payment_event_id": maybe(texts),
+    "plan": st.from_regex(PLAN_PATTERN, fullmatch=True),
+    "paid_until": times,
+    "payment_ref": maybe(texts),
+}
+
 EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
     AttemptStarted: st.builds(
         AttemptStarted,
@@ -254,6 +301,7 @@ EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
         ItemRevised, bank_id=ids("item_bank"), code=texts, item_version=counts, content=contents
     ),
     OrganizationFounded: st.builds(OrganizationFounded, name=texts, zone_id=zones),
+    OrganizationRenamed: any_of(OrganizationRenamed),
     ServiceClientAdded: st.builds(
         ServiceClientAdded, client_id=texts, name=texts, credential_id=uuids, roles=tuples_of(roles)
     ),
@@ -273,9 +321,24 @@ EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
     ),
     ProfileChanged: st.builds(ProfileChanged, display_name=texts, language=languages),
     EmailVerified: any_of(EmailVerified),
+    IdentityLinked: any_of(IdentityLinked),
+    IdentityUnlinked: any_of(IdentityUnlinked),
+    PasskeyRegistered: any_of(PasskeyRegistered),
+    PasskeyRemoved: any_of(PasskeyRemoved),
     PasswordChanged: any_of(PasswordChanged),
     UserDeactivated: any_of(UserDeactivated),
-    RoleGranted: st.builds(RoleGranted, role=roles, org_id=maybe(ids("organization"))),
+    RoleConfirmed: any_of(RoleConfirmed),
+    RoleGranted: st.builds(
+        RoleGranted, role=roles, org_id=maybe(ids("organization")), granted_at=maybe(times)
+    ),
+    RoleLapsed: any_of(RoleLapsed),
+    LinkApproved: any_of(LinkApproved),
+    LinkExpired: any_of(LinkExpired),
+    LinkRejected: any_of(LinkRejected),
+    LinkRequested: any_of(LinkRequested),
+    LinkRevoked: any_of(LinkRevoked),
+    AccessCounted: any_of(AccessCounted),
+    AccessDecided: any_of(AccessDecided),
     PolicyActivated: any_of(PolicyActivated),
     PolicyApproved: any_of(PolicyApproved),
     PolicyProposed: any_of(PolicyProposed),
@@ -283,6 +346,17 @@ EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
     PolicySuperseded: any_of(PolicySuperseded),
     PolicyValidated: any_of(PolicyValidated),
     PolicyWithdrawn: any_of(PolicyWithdrawn),
+    ClassOpened: any_of(ClassOpened),
+    ClassRenamed: any_of(ClassRenamed),
+    ClassClosed: any_of(ClassClosed),
+    TeacherAssigned: any_of(TeacherAssigned),
+    TeacherWithdrawn: any_of(TeacherWithdrawn),
+    StudentEnrolled: any_of(StudentEnrolled),
+    StudentWithdrawn: any_of(StudentWithdrawn),
+    MemberInvited: any_of(MemberInvited),
+    InvitationAccepted: any_of(InvitationAccepted),
+    InvitationRevoked: any_of(InvitationRevoked),
+    InvitationExpired: any_of(InvitationExpired),
     ProjectionPaused: st.builds(ProjectionPaused, projection=texts, reason=texts),
     ProjectionResumed: st.builds(ProjectionResumed, projection=texts),
     PoisonEventSetAside: st.builds(
@@ -313,6 +387,10 @@ EVENTS_BY_CLASS: dict[type[Event], st.SearchStrategy[Event]] = {
         sha256=texts,
         code_sha256=texts,
     ),
+    SubscriptionStarted: st.builds(SubscriptionStarted, **_paid),
+    SubscriptionRenewed: st.builds(SubscriptionRenewed, **_paid),
+    SubscriptionCancelled: any_of(SubscriptionCancelled),
+    SubscriptionExpired: any_of(SubscriptionExpired),
     # Ids of zones and of prerequisites have patterns, which any text would miss.
     ZoneConfigured: st.builds(ZoneConfigured, definition=st.sampled_from(tuple(DEFINITIONS.values()))),
     PrerequisiteAttested: any_of(PrerequisiteAttested),

@@ -115,6 +115,10 @@ def test_parameters_are_for_the_staff_of_the_bank_alone(  # noqa: PLR0917 - fixt
     projector, reader_conninfo, story, roles, zone, sees
 ):
     applied(projector, story.events)
+    for role, org in (("teacher", ORG), ("student", ORG), ("teacher", OTHER_ORG)):
+        projector.execute(
+            "INSERT INTO read.memberships VALUES ('user-x', %s, %s, %s, 'univprep', now())", [role, org, org]
+        )
     with psycopg.connect(reader_conninfo, row_factory=dict_row) as reader:
         reader.execute(
             "SELECT set_config('app.user_id', 'user-x', true), set_config('app.zone_id', %s, true),"

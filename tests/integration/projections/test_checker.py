@@ -11,23 +11,27 @@ from infra.composition import event_codec
 from infra.event_store.leaves import leaf_hash
 from infra.observability.checker_metrics import CheckerMetrics
 from infra.projections.checker import Checker
+from projections.access.projection import AccessProjection
 from projections.attempts.projection import AttemptsProjection
 from projections.audit.projection import AuditProjection
 from projections.calibrations.projection import CalibrationsProjection
 from projections.catalogue.projection import CatalogueProjection
 from projections.item_analysis.projection import ItemAnalysisProjection
 from projections.people.projection import PeopleProjection
+from projections.role_reviews.projection import RoleReviewsProjection
 from tests.support.rebuilding import following, run_to_the_end, until
 from tests.support.stored_story import store
 from tests.support.story import Story, StoryFeed, a_choice_item, a_whole_story
 
 PROJECTIONS = [
+    AccessProjection(),
     PeopleProjection(),
     CatalogueProjection(),
     AttemptsProjection(),
     ItemAnalysisProjection(),
     AuditProjection(),
     CalibrationsProjection(),
+    RoleReviewsProjection(),
 ]
 BY_NAME = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda each: each.name)
 ALL = 1_000
@@ -48,7 +52,7 @@ def checker(connect, registry):
 @pytest.fixture
 def story(database, connect):
     """In the log, and in all read models."""
-    story = a_whole_story()
+    story = a_whole_story(relations=True)
     store(database, story)
     for projection in PROJECTIONS:
         run_to_the_end(projection, story, connect)
@@ -125,7 +129,10 @@ def test_a_row_of_which_the_log_knows_nothing_is_found(checker, projector):
 
 def test_stored_bytes_that_were_changed_are_found_by_their_leaf(checker, story, database):
     position = max(
-        each.position for each in story.events if each.recorded.event.type_.name == "user.registered"
+        each.position
+        for each in story.events
+        if "학생" in getattr(each.recorded.event, "display_name", "")
+        and each.recorded.event.type_.name == "user.registered"
     )
     as_admin(
         database,
@@ -177,7 +184,7 @@ def test_all_projections_have_their_turn(checker):
 @pytest.mark.usefixtures("story")
 def test_rows_of_another_version_are_not_judged(checker):
     class Newer(PeopleProjection):
-        version = 2
+        version = PeopleProjection.version + 1
 
     report = checker.check(Newer(), ALL)
     assert (report.differences, report.streams) == ([], 0)
@@ -185,7 +192,11 @@ def test_rows_of_another_version_are_not_judged(checker):
 
 
 def test_what_a_projection_goes_on_without_is_no_difference(checker, story, projector):
-    last = max(each.position for each in story.events if each.recorded.category == "user")
+    last = max(
+        each.position
+        for each in story.events
+        if isinstance(each.recorded.event, PeopleProjection.event_types)
+    )
     event = story.events[last - 1].recorded
     projector.execute(
         "INSERT INTO ops.set_aside_events (projection, position, stream_id, version, type, status,"

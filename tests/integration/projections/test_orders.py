@@ -383,7 +383,7 @@ def test_an_order_about_rows_of_another_release_waits_for_that_release(  # noqa:
     poisoned, operate, connect, feed, blocked, projector
 ):
     class Newer(PeopleProjection):
-        version = 2
+        version = PeopleProjection.version + 1
 
     _, student = poisoned
     operate(tell_poison)
@@ -397,7 +397,7 @@ def test_an_order_about_rows_of_another_release_waits_for_that_release(  # noqa:
 
 
 class NewerPeople(PeopleProjection):
-    version = 2
+    version = PeopleProjection.version + 1
 
 
 @pytest.fixture
@@ -412,7 +412,7 @@ def rebuilt_by_itself(database, follow, connect, feed, projector):
     runner = ProjectionRunner(NewerPeople(), feed, connect, poll_interval_s=0.05)
     runner.start()
     try:
-        eventually(lambda: read_checkpoint(projector, "people").version == 2)
+        eventually(lambda: read_checkpoint(projector, "people").version == NewerPeople.version)
     finally:
         assert runner.stop()
     assert names(projector) == ["one", "two"]
@@ -429,7 +429,7 @@ def test_a_rebuild_that_a_runner_made_by_itself_is_told_to_the_log_once(
     assert kind == "projection_rebuilt"
     assert fact == {
         "projection": "people",
-        "projection_version": 2,
+        "projection_version": NewerPeople.version,
         "up_to_position": 2,
         "events": 2,
         "rows": {"people": 2},

@@ -66,10 +66,10 @@ def test_the_list_shows_position_lag_and_status(megacity, story):
     before = megacity("list")
     assert before.exit_code == 0, before.output
     lines = [line.split() for line in before.stdout.splitlines()]
-    assert ["people", "1", "0", str(len(story.events)), "0", "not", "started"] in lines
+    assert ["people", "2", "0", str(len(story.events)), "0", "not", "started"] in lines
     assert megacity("rebuild", "people").exit_code == 0
     line = next(line for line in megacity("list").stdout.splitlines() if line.startswith("people"))
-    assert line.split() == ["people", "1", str(len(story.events)), "0", "0.0", "0", "running"]
+    assert line.split() == ["people", "2", str(len(story.events)), "0", "0.0", "0", "running"]
 
 
 def test_a_rebuild_shows_the_fingerprints_before_and_after(megacity, story):

@@ -57,7 +57,7 @@ def analysis_of(data, projector, database):
     async def read():
         async with (
             ReadStore(role_conninfo(database, READER, ROLE_SECRET), max_size=1) as store,
-            store.session(principal("user-staff", ("teacher", ORG))) as connection,
+            store.session(principal("client-tests", ("service", ORG))) as connection,
         ):
             return await exam_sums(connection, exam)
 

@@ -230,7 +230,7 @@ def test_a_newer_version_of_a_projection_rebuilds_its_rows_and_the_older_stands_
     connect, projector, running, metrics, failures
 ):
     class Newer(PeopleProjection):
-        version = 2
+        version = PeopleProjection.version + 1
 
     story = Story()
     story.person()
@@ -241,7 +241,7 @@ def test_a_newer_version_of_a_projection_rebuilds_its_rows_and_the_older_stands_
     story.person()
     eventually(lambda: new.position == len(story.events))
     eventually(failures)
-    assert read_checkpoint(projector, "people").version == 2
+    assert read_checkpoint(projector, "people").version == Newer.version
     assert broken_promises(projector, Newer(), story) == []
 
 

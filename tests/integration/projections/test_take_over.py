@@ -25,7 +25,12 @@ from tests.support.rebuilding import (
 )
 from tests.support.story import Story, StoryFeed, a_whole_story
 
-PROJECTIONS = [PeopleProjection(), CatalogueProjection(), AttemptsProjection(), ItemAnalysisProjection()]
+PROJECTIONS = [
+    PeopleProjection(),
+    CatalogueProjection(),
+    AttemptsProjection(),
+    ItemAnalysisProjection(),
+]
 BY_NAME = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda each: each.name)
 ALL_PEOPLE = "SELECT count(*) FROM read.people"
 
@@ -56,7 +61,7 @@ def people(connection) -> int:
 def test_readers_under_row_level_security_see_all_rows_all_the_time(connect, projector, reader_conninfo):
     story, projection = a_whole_story(), AttemptsProjection()
     run_to_the_end(projection, story, connect)
-    statement = "SELECT count(*), sum(score), sum(responses_given) FROM read.attempts"
+    statement = "SELECT count(*), sum(ordinal), sum(responses_given) FROM read.attempts"
     with Reader(reader_conninfo, statement) as one, Reader(reader_conninfo, statement) as another:
         for _ in range(5):
             assert rebuild(projection, StoryFeed(story), projector).agrees
@@ -388,7 +393,7 @@ class TestPoison:
         run_to_the_end(PeopleProjection(), poisoned, connect)
 
         class SourNow(self.Sour):
-            version = 2
+            version = PeopleProjection.version + 1
 
         certificate = rebuild(SourNow(), StoryFeed(poisoned), projector)
         assert (certificate.agrees, certificate.set_aside) == (None, 2)

@@ -6,7 +6,16 @@ import pytest
 
 from infra.http.principal import Principal
 from tests.support.postgres import fresh_database
-from tests.support.school import Client, School, a_school, an_app, client_of, principal, project
+from tests.support.school import (
+    ORG_ELSEWHERE,
+    Client,
+    School,
+    a_school,
+    an_app,
+    client_of,
+    principal,
+    project,
+)
 from tests.support.story import ORG, OTHER_ORG
 
 
@@ -28,20 +37,33 @@ def principals(school) -> dict[str, Principal]:
     people = school.people
     return {
         "teacher": principal(people["teacher"], ("teacher", ORG)),
+        "class teacher": principal(people["class teacher"], ("teacher", ORG)),
+        "class tutor": principal(people["class tutor"], ("tutor", ORG)),
+        "idle teacher": principal(people["idle teacher"], ("teacher", ORG)),
+        "lapsed teacher": principal(people["lapsed teacher"], ("teacher", ORG)),
+        "forger": principal(people["idle"], ("student", ORG), ("org_admin", ORG), ("sys_admin", None)),
         "mina": principal(people["mina"], ("student", ORG)),
         "juno": principal(people["juno"], ("student", ORG)),
         "idle": principal(people["idle"], ("student", ORG)),
+        "left": principal(people["left"], ("student", ORG)),
+        "parent": principal(people["parent"], ("parent", None)),
+        "asking parent": principal(people["asking parent"], ("parent", None)),
+        "teaching parent": principal(people["teaching parent"], ("teacher", ORG), ("parent", None)),
         "stranger": principal(people["stranger"], ("student", OTHER_ORG)),
-        "other teacher": principal("user-elsewhere", ("teacher", OTHER_ORG)),
-        "zone teacher": principal("user-of-the-zone", ("student", None), ("teacher", None)),
-        "other zone": principal("user-in-kzone", ("student", None), zone_id="kzone"),
+        "other teacher": principal(people["other teacher"], ("teacher", OTHER_ORG)),
+        "zone teacher": principal(people["zone teacher"], ("student", None), ("teacher", None)),
+        "other zone": principal(people["other zone"], ("student", ORG_ELSEWHERE), zone_id="kzone"),
         "service": principal("client-player", ("service", ORG)),
-        "org_admin": principal("user-org-admin", ("org_admin", ORG)),
-        "other org_admin": principal("user-other-admin", ("org_admin", OTHER_ORG)),
-        "zone_admin": principal("user-zone-admin", ("zone_admin", None)),
-        "sys_admin": principal("user-admin", ("sys_admin", None)),
+        "org_admin": principal(people["org_admin"], ("org_admin", ORG)),
+        "other org_admin": principal(people["other org_admin"], ("org_admin", OTHER_ORG)),
+        "zone_admin": principal(people["zone_admin"], ("zone_admin", None)),
+        "other zone_admin": principal(people["other zone admin"], ("zone_admin", None), zone_id="kzone"),
+        "sys_admin": principal(people["sys_admin"], ("sys_admin", None)),
+        "teaching sys_admin": principal(
+            people["teaching sys_admin"], ("sys_admin", None), ("teacher", None), ("org_admin", ORG)
+        ),
         "mina's attempt": principal(
-            people["mina"], ("student", None), attempt_id=school.attempts["mina by_hand"]
+            people["mina"], ("student", ORG), attempt_id=school.attempts["mina by_hand"]
         ),
     }
 

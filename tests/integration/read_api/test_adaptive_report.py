@@ -47,7 +47,8 @@ def given():
         exposure=Randomesque(3),
         pretest=PretestPlan(items=1, first_position=2, last_position=4),
     )
-    exam = publish_adaptive(story, bank, rules, pretest=3, audience="zone")
+    with story.by(school.people["teacher"]):
+        exam = publish_adaptive(story, bank, rules, pretest=3, audience="zone")
     for number in range(EXAMINEES):
         person = story.person(("student", ORG), name=f"S{number}")
         answers = 2 if number == 0 else None
@@ -87,7 +88,7 @@ def client(conninfo, given):
     people = given.school.people
     who = {
         "teacher": principal(people["teacher"], ("teacher", ORG)),
-        "other teacher": principal("user-elsewhere", ("teacher", OTHER_ORG)),
+        "other teacher": principal(people["other teacher"], ("teacher", OTHER_ORG)),
         "mina": principal(people["mina"], ("student", ORG)),
     }
     with client_of(an_app(conninfo, who)) as client:

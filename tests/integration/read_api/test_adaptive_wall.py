@@ -191,7 +191,7 @@ TOO_SOON_OR_TO_OTHERS = {
     "(e.rules ->> 'shows_key')::boolean": ("mina", "mina adaptive"),
     "read.results_are_released(a.exam_id)": ("mina", "mina adaptive by_hand"),
     "a.status = 'scored'": ("juno", "juno adaptive shown"),
-    "a.examinee_id = read.asker_id()": ("juno", "mina adaptive shown"),
+    "a.examinee_id IN (SELECT read.asker_examinees())": ("juno", "mina adaptive shown"),
 }
 """Each condition of `read.shown_keys`, and who would see which keys without it."""
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from infra.composition import build_app, new_id, role_lifespan
+from infra.application import build_app
+from infra.composition import new_id, role_lifespan
 from infra.database import Database
 from infra.observability.metrics import new_registry
 from infra.settings import Settings

@@ -1,6 +1,7 @@
 """Register, sign in, stay signed in, change one's profile: over HTTP."""
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
@@ -63,6 +64,44 @@ def test_roles_cannot_be_asked_for(anybody, asked):
     [error] = answer.json()["errors"]
     assert error["code"] == "extra_forbidden"
     assert error["pointer"] == f"#/{next(iter(asked))}"
+
+
+def test_country_birth_date_and_zone_are_what_the_person_says(api, anybody):
+    body = registration(country="KR", birth_date="2012-02-29", zone_id="univprep", language="en")
+    answer = anybody.post("/auth/register", json=body)
+    assert answer.status_code == 201
+    assert "2012" not in answer.text
+    registered = api.events(answer.json()["user_id"])[0]
+    assert (registered.country, registered.birth_date) == ("KR", "2012-02-29")
+    assert (registered.zone_id, registered.language) == ("univprep", "en")
+    assert {("country",), ("birth_date",)} <= set(registered.type_.personal)
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"country": "XX"}, "unknown_country"),
+        ({"country": "kr"}, "unknown_country"),
+        ({"country": ""}, "unknown_country"),
+        ({"birth_date": "2011-02-29"}, "no_such_day"),
+        ({"birth_date": "1899-12-31"}, "string_pattern_mismatch"),
+        ({"birth_date": "2012-2-9"}, "string_pattern_mismatch"),
+        ({"birth_date": "2012-02-09T00:00:00Z"}, "string_pattern_mismatch"),
+    ],
+)
+def test_a_country_or_a_day_that_does_not_exist_is_refused(anybody, said, code):
+    answer = anybody.post("/auth/register", json=registration(**said))
+    assert refusal(answer) == (422, "invalid-request")
+    assert [error["code"] for error in answer.json()["errors"]] == [code]
+
+
+def test_nobody_registers_before_they_are_born_wherever_it_is_tomorrow_already(api, anybody):
+    today = api.clock().date()
+    for days, outcome in ((1, 201), (2, 422)):
+        born = (today + timedelta(days=days)).isoformat()
+        answer = anybody.post("/auth/register", json=registration(birth_date=born))
+        assert answer.status_code == outcome
+    assert refusal(answer) == (422, "birth-date-in-the-future")
 
 
 def test_an_address_has_one_account_whatever_its_case(anybody, registered):

@@ -63,7 +63,7 @@ async def test_whoever_registers_has_an_account_of_their_own_making(world):
     assert granted.event == RoleGranted(role="student")
     assert registered.metadata.actor == Actor("user", outcome.stream_id)
     assert (registered.metadata.zone_id, registered.metadata.org_id) == ("univprep", None)
-    assert await sign_in(world.write, EMAIL, PASSWORD) == (outcome.stream_id, outcome.state)
+    assert await sign_in(world.write, EMAIL, PASSWORD) == (outcome.stream_id, outcome.state, 2)
 
 
 async def test_neither_the_password_nor_its_hash_is_in_the_log(world):
@@ -193,10 +193,11 @@ async def test_whoever_does_not_exist_costs_as_much_as_a_wrong_password(world):
 
 async def test_who_is_signed_in_is_looked_up_as_they_are_now(world):
     world.given_user()
-    assert (await signed_in(world.write, STUDENT)).display_name == "민지"
+    assert (await signed_in(world.write, STUDENT)).account.display_name == "민지"
     world.record(STUDENT, ProfileChanged(display_name="서연", language="ko"))
 
-    assert (await signed_in(world.write, STUDENT)).display_name == "서연"
+    later = await signed_in(world.write, STUDENT)
+    assert (later.account.display_name, later.version) == ("서연", 2)
     with pytest.raises(WrongCredentials):
         await signed_in(world.write, world.fresh_id("user"))
     with pytest.raises(WrongCredentials):

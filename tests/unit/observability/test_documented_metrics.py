@@ -10,6 +10,7 @@ from infra.observability.metrics import EventStoreMetrics, ProjectionMetrics, ne
 from infra.observability.relay_metrics import RelayMetrics
 from infra.observability.sequencer_metrics import SequencerMetrics
 from infra.observability.sign_in_metrics import SignInMetrics
+from infra.policies.metrics import DecisionMetrics
 from infra.rate_limits.metrics import RateLimitMetrics
 from tests.support.postgres import CHECKOUT
 
@@ -22,6 +23,7 @@ MAKERS = [
     CheckerMetrics.create,
     CatMetrics.create,
     SignInMetrics.create,
+    DecisionMetrics.create,
     RateLimitMetrics.create,
     HttpMetrics,
 ]
