@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 
 from domain.identifiers import Category, category_of
 from infra.cli.cat.report_pictures import Path as AttemptPath
@@ -15,8 +16,8 @@ from infra.cli.cat.results import as_json, number, write_csv, write_json
 from infra.cli.cat.tables import TableError, read_table
 from infra.cli.console import CommandError, progress
 from infra.composition import System, open_system
-from infra.http.principal import Principal, RoleGrant
-from infra.postgres.roles import READER
+from infra.http.principal import SERVICE_PREFIX, Principal, RoleGrant
+from infra.postgres.roles import PROJECTOR, READER
 from infra.read_store import ReadStore
 from infra.settings import load_settings
 from projections.adaptive_report import queries
@@ -80,14 +81,8 @@ def read_group_names(file: Path) -> dict[str, str]:
 
 
 async def _ask(system: System, request: Request, group_of: dict[str, str] | None) -> Answers:
-    # An operator at the database sees all of it; row-level security is told so.
-    asker = Principal(
-        subject_id="operator",
-        zone_id=system.settings.zone,
-        roles=(RoleGrant("sys_admin"), RoleGrant("teacher")),
-        session_id="cli",
-    )
     try:
+        asker = _operator(system, request.exam)
         async with (
             ReadStore(system.conninfo(READER), max_size=1) as store,
             store.session(asker) as connection,
@@ -108,8 +103,21 @@ async def _ask(system: System, request: Request, group_of: dict[str, str] | None
                 None if group_of is None else await group_report(connection, request.exam, group_of),
                 None if request.attempt is None else await _path(connection, request.exam, request.attempt),
             )
-    except ReadStoreUnreachable as error:
+    except (ReadStoreUnreachable, psycopg.OperationalError) as error:
         raise CommandError("The database does not answer.", remedy="`megacity doctor` looks why.") from error
+
+
+def _operator(system: System, exam_id: str) -> Principal:
+    """An operator sees all of the exam's zone: row-level security is told of a program there."""
+    with psycopg.connect(system.conninfo(PROJECTOR)) as connection:
+        found = connection.execute("SELECT zone_id FROM read.exams WHERE exam_id = %s", [exam_id]).fetchone()
+    zone_id = system.settings.zone if found is None else found[0]
+    return Principal(
+        subject_id=f"{SERVICE_PREFIX}operator",
+        zone_id=zone_id,
+        roles=(RoleGrant("service"),),
+        session_id="cli",
+    )
 
 
 async def _path(connection: Connection, exam_id: str, attempt_id: str) -> AttemptPath:
