@@ -31,7 +31,7 @@ from domain.errors import Unavailable
 from domain.identifiers import StreamId
 from domain.languages import Language
 from infra.http.consistency import SentConsistencyToken
-from infra.http.errors import InvalidToken
+from infra.http.errors import PolicyForbids, Unauthenticated
 from infra.http.guards import AttemptPrincipal, principal_of
 from infra.http.paths import AttemptId
 from infra.http.problems import problem_responses
@@ -84,6 +84,7 @@ STILL_DECIDING: dict[str, Any] = {
 )
 async def next_item(
     attempt_id: AttemptId,
+    request: Request,
     principal: AttemptPrincipal,
     _own_write: SentConsistencyToken,
     services: Services,
@@ -100,6 +101,7 @@ async def next_item(
         if is_deciding(known.state) and wait_s and open_answers.has_room("long poll", attempt_id):
             with open_answers.one("long poll", attempt_id):
                 known = await once_decided(write, attempt_id, known, heard, wait_s)
+            await _let_in_again(request, services)
     found = await whats_next(write, known.state)
     if isinstance(found, Deciding):
         still_deciding(response, attempt_id, lang)
@@ -132,7 +134,8 @@ async def _followed(
     summary="Follow an adaptive attempt: server-sent events",
     description="For the examinee, also with the attempt's own token. An event `item` holds the item to "
     "answer now, as `getNextItem` shows it, and `finished` ends the stream; `id` is the version of the "
-    "attempt. What was answered in the meantime is not told again. The stream ends when the token expires.",
+    "attempt. What was answered in the meantime is not told again. The stream ends when the token expires, "
+    "and when a rule of access has taken it away.",
     response_class=EventSourceResponse,
     responses=problem_responses(401, 403, 404, 409, 422, 503),
 )
@@ -158,8 +161,7 @@ async def follow(
     seen = int(last_event_id)
     try:
         async for known in _looks(services.write, attempt_id, heard):
-            if not _is_valid_still(request, services):
-                return
+            await _let_in_again(request, services)
             if seen > known.version:
                 seen = 0  # no event of this attempt had such an id
             found = await whats_next(services.write, known.state)
@@ -170,7 +172,7 @@ async def follow(
             yield ServerSentEvent(event=shown.status, id=str(seen), data=shown)
             if isinstance(found, Finished):
                 return
-    except Unavailable:
+    except (Unauthenticated, PolicyForbids, Unavailable):
         # The answer has begun and cannot be a refusal any more; whoever follows comes back by itself.
         return
 
@@ -189,8 +191,13 @@ async def _looks(write: WriteSide, attempt_id: StreamId, heard: Heard) -> AsyncI
         known = found
 
 
-def _is_valid_still(request: Request, services: WriteServices) -> bool:
-    try:
-        return principal_of(request, services, again=True) is not None
-    except InvalidToken:
-        return False
+async def _let_in_again(request: Request, services: WriteServices) -> None:
+    """What the guard asked when the answer began, which may have changed while it went on.
+
+    Raises `Unauthenticated` and `PolicyForbids`.
+    """
+    principal = principal_of(request, services, again=True)
+    if principal is None:
+        raise Unauthenticated
+    if not services.policy_wall.has_entered(principal):
+        await services.policy_wall.enter(request, principal)

@@ -34,6 +34,9 @@ APPLIES_TO: Final[dict[Action, tuple[ResourceKind, ...]]] = {
 }
 """Each action, with the kinds of resources that it can be done to."""
 
+ASKED_BY_ROUTES: Final[frozenset[Action]] = frozenset({"enter_zone", "take_exam", "view_results"})
+"""What the walls themselves ask. Of all else the rules bind only those who ask `POST /access/decisions`."""
+
 
 def _type_of(annotation: Any) -> tuple[Kind, tuple[str, ...] | None]:
     origin, inner = get_origin(annotation), get_args(annotation)

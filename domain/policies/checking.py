@@ -112,13 +112,21 @@ def _placed(message: str) -> tuple[str, str]:
     return "".join(steps), match["detail"] + "."
 
 
+_NO_TEXT: Final = "Control characters and halves of surrogate pairs are no text."
+
+
+def _is_text(value: str) -> bool:
+    """Whether what keeps text can keep it: PostgreSQL's jsonb refuses a NUL, UTF-8 half of a pair."""
+    return all(category(each) not in {"Cc", "Cs"} for each in value)
+
+
 def _faults_in_words(rule: Rule) -> Iterator[Fault]:
     for field, words in (("title", rule.title), ("description", rule.description)):
         for language in ("ko", "en"):
             if not words.get(language, "").strip():
                 yield f"/{field}/{language}", "no-words", "Say it in both languages, ko and en."
-            elif any(category(each) in {"Cc", "Cs"} for each in words[language].replace("\n", "")):
-                yield f"/{field}/{language}", "no-text", "Control characters are no text."
+            elif not _is_text(words[language].replace("\n", "")):
+                yield f"/{field}/{language}", "no-text", _NO_TEXT
 
 
 def _faults_in_scope(rule: Rule) -> Iterator[Fault]:
@@ -240,7 +248,7 @@ def _faults_in_value(value: Any | Value, attribute: AttributeType, here: str) ->
         alike = get_close_matches(value, attribute.values, n=1)
         hint = f"Is {alike[0]} meant?" if alike else f"It is one of {', '.join(attribute.values)}."
         yield here, "unknown-value", f"The attribute never has this value. {hint}"
-    elif isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
-        yield here, "no-text", "Half of a surrogate pair is no text."
+    elif isinstance(value, str) and not _is_text(value):
+        yield here, "no-text", _NO_TEXT
     elif isinstance(value, int) and abs(value) > MAX_INTEGER:
         yield here, "too-large", f"Numbers go up to {MAX_INTEGER}."

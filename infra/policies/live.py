@@ -14,7 +14,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from domain.errors import DomainError, Unavailable
+from domain.errors import Unavailable
 from domain.events import Event, PositionedEvent, RecordedEvent
 from domain.identifiers import StreamId
 from domain.policies.access import AccessDecision, AccessRequest
@@ -91,7 +91,7 @@ class LivePolicies:
         self._history = PolicyHistory()
         self._seen_until = 0
         self._versions: dict[StreamId, int] = {}
-        self._unreadable: DomainError | None = None
+        self._unreadable: Exception | None = None
         self._sets = PreparedSets()
         self._in_force: PreparedSet | None = None
         self._turn = asyncio.Lock()
@@ -148,20 +148,22 @@ class LivePolicies:
 
     def _take(self, rows: Sequence[_Row]) -> None:
         names = {f"{cls.type_.name}.v" for cls in CHANGING}
-        history = self._history
+        history, seen_until, versions = self._history, self._seen_until, dict[StreamId, int]()
         for position, stream_id, version, type_, meta, payload in rows:
             if type_.rstrip("0123456789") in names:
                 try:
                     recorded = self._decode(stream_id, version, type_, meta, payload)
-                except DomainError as error:
-                    # A newer release wrote it, or nobody should have. It may take access away: nothing is
-                    # decided past it, by this release, for as long as the process lives.
+                    history = history.after(PositionedEvent(position, recorded))
+                except Exception as error:
+                    # A newer release wrote it or its rule, or nobody should have. It may take access away:
+                    # nothing is decided past it, by this release, for as long as the process lives.
                     self._unreadable = error
                     log.exception("policy event not readable", position=position, type=type_)
                     return
-                history = history.after(PositionedEvent(position, recorded))
-            self._seen_until = position
-            self._versions[stream_id] = version
+            seen_until = position
+            versions[stream_id] = version
+        self._seen_until = seen_until
+        self._versions.update(versions)
         if history is not self._history:
             self._history, self._in_force = history, None
             log.info("policies in force changed", position=history.position, rules=len(history.in_force))

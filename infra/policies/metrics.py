@@ -24,7 +24,7 @@ class DecisionMetrics:
             records=Counter(
                 "megacity_access_decision_records",
                 "Decisions that are recorded one by one: written, repeated (recorded a moment ago), "
-                "dropped (there was no room; nothing waits for a record).",
+                "dropped (there was no room, or no more for this person; nothing waits for a record).",
                 ("outcome",),
                 registry=registry,
             ),

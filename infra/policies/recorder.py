@@ -4,6 +4,9 @@ What is to be recorded waits in memory, in a queue with a bound, until it is app
 has come in the meantime. Where there is no room a permit is dropped at once and a refusal after a moment, and
 both are counted: an exam never waits for its record. A process that is killed loses what waits.
 
+Nobody crowds out the refusals of others: one person has a share of the queue, and whoever asks about many
+things that do not exist has one record of that a minute.
+
 Each process writes streams of its own, a new one every hour. So it never contends with anybody for a version,
 reads nothing before it writes, and an hour's records go together when their time is over. What somebody was
 refused in all processes is put together by the projection.
@@ -11,7 +14,7 @@ refused in all processes is put together by the projection.
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,7 +29,9 @@ from domain.events import Actor, Event, EventMetadata
 from domain.identifiers import stream_id
 from domain.policies.access import AccessDecision, AccessRequest
 from domain.policies.decisions import (
+    ANYBODY,
     AccessCounted,
+    AccessDecided,
     CountedAccess,
     access_decided,
     anonymous,
@@ -36,6 +41,9 @@ from domain.policies.decisions import (
 from infra.policies.metrics import DecisionMetrics
 
 CAPACITY: Final = 2_000
+SHARE_OF_ONE: Final = 10
+"""One principal has at most this part, a tenth, of what may wait."""
+
 APPENDED_TOGETHER: Final = 200
 GATHERED_S: Final = 0.1
 DENIAL_WAITS_S: Final = 0.05
@@ -66,7 +74,9 @@ class DecisionRecorder:
         self._clock = clock
         self._new_id = new_id
         self._capacity = capacity
+        self._share = max(1, capacity // SHARE_OF_ONE)
         self._waiting: deque[NewEvent] = deque()
+        self._waiting_of: Counter[str] = Counter()
         self._came = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -88,8 +98,10 @@ class DecisionRecorder:
             self._count(request)
             return None
         likeness = (
-            written_request(msgspec.structs.replace(request, versions={})),
+            written_request(_told_together(request)),
             decision.allowed,
+            decision.reason,
+            decision.decided_by,
             decision.position,
             decision.since,
             now.replace(second=0, microsecond=0),
@@ -98,6 +110,9 @@ class DecisionRecorder:
         if earlier is not None:
             self._metrics.records.labels("repeated").inc()
             return earlier
+        if self._waiting_of[request.principal.id] >= self._share:
+            self._metrics.records.labels("dropped").inc()
+            return None
         if not decision.allowed and not self._room.is_set():
             # Whether there is room after all is looked at below.
             with suppress(TimeoutError):
@@ -144,6 +159,7 @@ class DecisionRecorder:
                 self._stream = None
                 self._unfinished = None
                 self._waiting.extendleft(reversed(append.events))
+                self._waiting_of.update(_principals(append.events))
                 continue
             except Malformed as error:
                 # A fault of ours. Tried again it would keep back all that comes after it.
@@ -214,7 +230,9 @@ class DecisionRecorder:
             causation_id=context.command_id,
             recorded_at=self._clock(),
         )
-        self._waiting.append(NewEvent(metadata, event))
+        new = NewEvent(metadata, event)
+        self._waiting.append(new)
+        self._waiting_of.update(_principals([new]))
         if len(self._waiting) >= self._capacity:
             self._room.clear()
         self._came.set()
@@ -230,4 +248,20 @@ class DecisionRecorder:
         name, version, begun = self._stream
         events = tuple(self._waiting.popleft() for _ in range(min(APPENDED_TOGETHER, len(self._waiting))))
         self._stream = (name, version + len(events), begun)
+        # Counts of nought go, else there would be one for everybody who was ever refused something.
+        self._waiting_of = +(self._waiting_of - Counter(_principals(events)))
         return StreamAppend(name, version, events)
+
+
+def _told_together(request: AccessRequest) -> AccessRequest:
+    """What is the same in requests of which one record is enough: ids of what does not exist are invented."""
+    resource = request.resource
+    looked_up = resource.kind not in {"zone", "feature"}
+    exists = resource.id in request.versions if looked_up else resource.zone is not None
+    if not exists:
+        resource = msgspec.structs.replace(resource, id=ANYBODY)
+    return msgspec.structs.replace(request, resource=resource, versions={})
+
+
+def _principals(events: Iterable[NewEvent]) -> Iterator[str]:
+    return (each.event.principal_id for each in events if isinstance(each.event, AccessDecided))

@@ -18,9 +18,10 @@ from commands.access import Attributes, DecisionRecords, Wish, context_at, resou
 from commands.context import CommandContext
 from commands.streams import Streams
 from domain.events import Actor
-from domain.identifiers import category_of
+from domain.identifiers import StreamId, category_of
 from domain.policies.access import AccessDecision, AccessRequest, Action, Context, Resource, ResourceKind
 from domain.policies.policy_set import PolicySet
+from domain.users.account import UserNotFound
 from infra.http.access_principal import of_token
 from infra.http.errors import PolicyForbids
 from infra.http.principal import Principal
@@ -126,6 +127,41 @@ class PolicyWall:
         await self._records.note(asked, decision, _context(request, principal))
         return True
 
+    async def require_of(  # noqa: PLR0913, PLR0917 - who asks, and the whole question
+        self,
+        request: Request,
+        service: Principal,
+        user_id: StreamId,
+        action: Action,
+        kind: ResourceKind,
+        resource_id: str,
+    ) -> None:
+        """The same of a person for whom a service does it: the rules are about people, not about programs.
+
+        Says nothing about people of other organisations: the handler refuses those, as if they were nobody.
+        Raises `PolicyForbids` and `PoliciesUnreadable`.
+        """
+        try:
+            gathered = await self._attributes.of(user_id)
+        except UserNotFound:
+            return
+        if set(service.org_ids).isdisjoint(gathered.principal.organizations or ()):
+            return
+        wish = Wish(action=action, kind=kind, resource_id=resource_id)
+        resource, versions = await resource_of(self._streams, gathered.principal, wish)
+        rules = self._policies.in_force()
+        asked = AccessRequest(
+            principal=gathered.principal,
+            action=action,
+            resource=resource,
+            context=self._context_of(rules, action),
+            versions={**gathered.versions, **versions},
+        )
+        decision = rules.decide(asked)
+        if not decision.allowed:
+            await self._refuse(request, service, rules, asked, decision)
+        await self._records.note(asked, decision, _context(request, service))
+
     def passed(self) -> Iterator[tuple[AccessRequest, int]]:
         """Who was let through by a permit that was remembered, and how often, since this was asked last."""
         for permit in (*self._permits.values(), *self._replaced):
@@ -153,11 +189,14 @@ class PolicyWall:
             versions = {**versions, **gathered.versions}
             # They may have changed while the person was looked up.
             rules = self._policies.in_force()
-        timed = not _OF_THE_MOMENT.isdisjoint(rules.spoken_of(action))
-        context = context_at(self._clock()) if timed else Context()
+        context = self._context_of(rules, action)
         return rules, AccessRequest(
             principal=asker, action=action, resource=resource, context=context, versions=versions
         )
+
+    def _context_of(self, rules: PreparedSet, action: Action) -> Context:
+        timed = not _OF_THE_MOMENT.isdisjoint(rules.spoken_of(action))
+        return context_at(self._clock()) if timed else Context()
 
     async def _refuse(
         self,

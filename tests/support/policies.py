@@ -1,6 +1,7 @@
 """Rules, requests, and a plain interpreter of rules: three-valued logic, from the language's words."""
 
 from typing import Any
+from unicodedata import category
 
 import msgspec
 from hypothesis import strategies as st
@@ -113,8 +114,11 @@ def looked_up(name: str, asked: dict[str, Any]) -> Any:
 awkward = st.text(max_size=6) | st.sampled_from(
     ['"', "\\", '") || true || ("', "\n", "\0", "한", "\U0001f600", "*"]
 )
-# Values that occur on both sides; attributes without a fixed list of values take any text.
-_texts = st.sampled_from(["user-1", "organization-1", '"', "\\", "한국"]) | awkward
+# Values that occur on both sides; attributes without a fixed list of values take any text, control
+# characters excepted. A request is told what it is told.
+_shared = st.sampled_from(["user-1", "organization-1", '"', "\\", "한국"])
+_written = _shared | awkward.filter(lambda text: not any(category(each) in {"Cc", "Cs"} for each in text))
+_texts = _shared | awkward
 
 
 _numbers = st.sampled_from([0, 1, 2, 6, 7])
@@ -126,7 +130,7 @@ def values_of(name: str) -> st.SearchStrategy:
         return st.booleans()
     if attribute.kind == "integer":
         return _numbers
-    return _texts if attribute.values is None else st.sampled_from(attribute.values)
+    return _written if attribute.values is None else st.sampled_from(attribute.values)
 
 
 def _element(name: str) -> str:

@@ -55,7 +55,7 @@ def test_who_does_not_exist_or_has_left_is_not_found(api):
         deactivate_user(
             api.write,
             bootstrap_context(),
-            DeactivateUser(user_id=left.user_id, reason="left", within_orgs=None),
+            DeactivateUser(user_id=left.user_id, reason="left"),
         )
     )
     for user_id in (f"user-{uuid7(0xFA)}", left.user_id, f"exam-{uuid7(0xFA)}", "nobody"):

@@ -122,15 +122,33 @@ def test_without_a_sequencer_an_order_is_recorded_and_said_to_be_not_yet_in_forc
             api.run(api.services.access_rules.policies.include(first.stream_id, first.version, within_s=0.05))
 
 
-def test_past_an_event_that_this_release_cannot_read_nothing_is_decided(processes, monkeypatch):
-    whole, other = processes
-    live = other.services.access_rules.policies
-    decode = live._decode
-
+def without_the_event(decode):
     def older_release(stream_id, version, type_, meta, payload):
         return decode(stream_id, version, type_.replace(".v1", ".v2"), meta, payload)
 
-    monkeypatch.setattr(live, "_decode", older_release)
+    return older_release
+
+
+def without_what_the_rule_says(decode):
+    def older_release(*stored):
+        recorded = decode(*stored)
+        rule = recorded.event.proposal.rule.replace('"enter_zone"', '"enter_zone_of_a_later_release"')
+        proposal = msgspec.structs.replace(recorded.event.proposal, rule=rule)
+        return msgspec.structs.replace(
+            recorded, event=msgspec.structs.replace(recorded.event, proposal=proposal)
+        )
+
+    return older_release
+
+
+@pytest.mark.parametrize("older_release", [without_the_event, without_what_the_rule_says])
+def test_past_an_event_that_this_release_cannot_read_nothing_is_decided(
+    processes, monkeypatch, older_release
+):
+    whole, other = processes
+    live = other.services.access_rules.policies
+    before = live._seen_until
+    monkeypatch.setattr(live, "_decode", older_release(live._decode))
     found(whole)
 
     def refused():
@@ -140,6 +158,7 @@ def test_past_an_event_that_this_release_cannot_read_nothing_is_decided(processe
             return True
 
     eventually(refused)
+    assert (live._seen_until, live._versions, live._history.position) == (before, {}, 0)
     assert decided(whole).allowed
 
 

@@ -1,23 +1,30 @@
 """The wall of policies: what it keeps out with nobody's help, and that it bites within a second."""
 
+import asyncio
 import dataclasses
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from fastapi import Request
 
+from commands.api import next_items
 from commands.policies import found_policies, withdraw_policy
 from domain.policies.decisions import AccessDecided
 from domain.users.account import GrantedRole, UserNotFound
 from infra.http.guards import RequireRole, RequireZone, authenticated
 from infra.http.principal import RoleGrant
 from infra.policies.founding import founding_rules
+from tests.support.adaptive_api import Sitting, adaptive_exam
 from tests.support.api import bootstrap_context, eventually, refusal, running_api
+from tests.support.event_streams import LIMIT_S, following
 from tests.support.exam_parts import uuid7
 from tests.support.policies import a_rule
 from tests.support.postgres import fresh_database, run_folder
 
+CLOSED_TO_STUDENTS = a_rule(effect="forbid", id="closed", roles=["student"])
 FOUNDING = {each.rule.id: each.policy_id for each in founding_rules()}
 
 
@@ -82,6 +89,58 @@ def test_nobody_gets_past_the_door_of_a_closed_zone_not_even_by_the_short_way_of
         assert refusal(answer) == (403, "policy-forbids")
         assert refusal(http.get(f"/attempts/{attempt['attempt_id']}")) == (403, "policy-forbids")
     assert school.teacher.http.get("/users/me").status_code == 200
+
+
+@pytest.fixture
+def sitting(api):
+    """An adaptive attempt whose next item nobody decides."""
+    school = api.school()
+    return Sitting.start(school.student(), adaptive_exam(school))
+
+
+def test_a_stream_of_events_that_is_open_ends_when_a_rule_has_taken_access_away(api, sitting, monkeypatch):
+    monkeypatch.setattr(next_items, "LOOK_AGAIN_S", 0.05)
+    with following(sitting) as stream:
+        assert stream.event()[0] == "item"
+        active(api, CLOSED_TO_STUDENTS)
+        assert stream.event() is None
+
+
+def test_a_long_poll_is_refused_when_a_rule_has_taken_access_away_while_it_waited(api, sitting, monkeypatch):
+    waits, goes_on = threading.Event(), threading.Event()
+
+    async def once_decided(_write, _attempt_id, known, *_):
+        waits.set()
+        await asyncio.to_thread(goes_on.wait, LIMIT_S)
+        return known
+
+    monkeypatch.setattr(next_items, "is_deciding", lambda _: True)
+    monkeypatch.setattr(next_items, "once_decided", once_decided)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(sitting.ask, wait_s=20)
+        assert waits.wait(LIMIT_S)
+        active(api, CLOSED_TO_STUDENTS)
+        goes_on.set()
+        assert refusal(asking.result(LIMIT_S)) == (403, "policy-forbids")
+
+
+def test_a_service_starts_an_exam_for_nobody_who_may_not_take_it(api):
+    school = api.school()
+    student, exam = school.student(), school.exam()
+    stranger = api.school().student()
+    _, service = school.service()
+    url = f"/exams/{exam.exam_id}/attempts"
+    closed = a_rule(effect="forbid", id="closed", roles=["student"], actions=["take_exam"])
+    policy_id = active(api, closed)
+
+    answer = service.http.post(url, json={"examinee_id": student.user_id})
+
+    assert refusal(answer) == (403, "policy-forbids")
+    assert [each["policy_id"] for each in answer.json()["decided_by"]] == [policy_id]
+    # What the rules say of people elsewhere is none of its business.
+    for nobodys in (stranger.user_id, f"user-{uuid7(0xFC)}"):
+        answer = service.http.post(url, json={"examinee_id": nobodys})
+        assert refusal(answer) == (404, "user-not-found")
 
 
 def test_who_has_locked_out_everybody_can_let_them_in_again(api):

@@ -48,14 +48,21 @@ class Recording:
             **said,
         )
 
-    async def refused(self, number=1):
+    async def refused(self, number=1, feature="reports"):
         request = a_request(
             action="use_premium_feature",
             principal={"id": f"user-{uuid7(number)}", "subscription_status": "none"},
-            resource={"kind": "feature", "id": "reports"},
+            resource={"kind": "feature", "id": feature},
         )
         decision = FOUNDING.decide(request)
         assert not decision.allowed
+        return await self.recorder.note(request, decision, CONTEXT)
+
+    async def refused_exam(self, number, *, exists, action="view_results"):
+        exam_id = f"exam-{uuid7(number)}"
+        request = a_request(action=action, resource={"kind": "exam", "id": exam_id, "zone": None})
+        request = msgspec.structs.replace(request, versions={exam_id: 3} if exists else {})
+        decision = msgspec.structs.replace(PERMITTED, allowed=False, reason="no_permit")
         return await self.recorder.note(request, decision, CONTEXT)
 
     async def permitted(self, **said):
@@ -223,3 +230,25 @@ async def test_what_is_special_about_a_decision_makes_a_record(changes):
     decision = msgspec.structs.replace(PERMITTED, **changes)
     assert await recording.recorder.note(a_request(), decision, CONTEXT) is not None
     assert await recording.recorder.note(a_request(), PERMITTED, CONTEXT) is None
+
+
+async def test_refusals_about_many_things_that_do_not_exist_are_one_record_a_minute():
+    recording = Recording()
+    found = {await recording.refused_exam(number, exists=False) for number in range(100)}
+    assert len(found) == 1
+    assert recording.counted("repeated") == 99
+    assert await recording.refused_exam(0, exists=False, action="take_exam") not in found
+    assert len({await recording.refused_exam(number, exists=True) for number in range(5)} - found) == 5
+    recording.clock.advance(minutes=1)
+    assert await recording.refused_exam(0, exists=False) not in found
+
+
+async def test_one_person_has_a_tenth_of_the_queue_and_the_refusals_of_others_are_kept():
+    recording = Recording(capacity=20)
+    mine = [await recording.refused(1, f"feature-{number}") for number in range(50)]
+    assert [each is not None for each in mine] == [True] * 2 + [False] * 48
+    assert recording.counted("dropped") == 48
+    assert None not in [await recording.refused(number) for number in range(2, 20)]
+    await recording.recorder.write()
+    assert len(recording.events) == 20
+    assert await recording.refused(1, "feature-50") is not None

@@ -112,6 +112,17 @@ def test_a_request_with_a_misspelt_attribute_is_refused(run):
     assert "zoen" in told.stderr
 
 
+def test_the_catalogue_says_which_actions_are_asked_by_the_routes_themselves(run):
+    lines = [line.split() for line in run("catalogue").stdout.splitlines()]
+    said = {words[1]: words[2] for words in lines if words[0] == "action"}
+    assert {action for action, asked in said.items() if asked == "enforced"} == {
+        "enter_zone",
+        "take_exam",
+        "view_results",
+    }
+    assert set(said.values()) == {"enforced", "on-request"}
+
+
 def test_the_schema_the_catalogue_and_the_founding_rules_are_printed(run):
     assert "$defs" in json.loads(run("schema").stdout)
     catalogue = run("catalogue").stdout

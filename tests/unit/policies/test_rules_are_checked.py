@@ -104,6 +104,13 @@ def test_each_kind_of_condition_can_be_written(condition):
         (nested(MAX_DEPTH + 1), "/when" + "/of" * MAX_DEPTH, "too-deep"),
         ({"op": "all", "of": [AGE] * MAX_CONDITIONS}, "/when", "too-many-conditions"),
         ({**AGE, "value": 2**60}, "/when/value", "too-large"),
+        ({"op": "==", "attribute": "resource.id", "value": "a\0b"}, "/when/value", "no-text"),
+        ({"op": "in", "attribute": "resource.id", "values": ["a", "\x1b[2J"]}, "/when/values/1", "no-text"),
+        (
+            {"op": "contains", "attribute": "principal.organizations", "value": "\x85"},
+            "/when/value",
+            "no-text",
+        ),
         ({**AGE, "op": "<>"}, "/when/op", "wrong-form"),
         ({"op": "all", "of": [AGE, {**AGE, "value": None}]}, "/when/of/1/value", "wrong-form"),
         ({"op": "any", "of": [AGE, {**AGE, "valeu": 1}]}, "/when/of/1", "wrong-form"),
