@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.http.body_limit import BodyLimit, BodyLimits
+from infra.http.header_limit import HeaderLimit
 from infra.http.json_safe import printable
 from infra.http.metrics import HttpMetrics
 from infra.http.problems import unexpected_error_response
@@ -47,6 +48,7 @@ def install_middleware(
     """Adds the middleware to `app`, in the right order (the last one added is the outermost)."""
     app.add_middleware(BodyLimit, limits=body_limits or BodyLimits())
     app.add_middleware(RateLimiting, free_paths=QUIET_PATHS)
+    app.add_middleware(HeaderLimit)
     app.add_middleware(RequestContext, metrics=metrics, request_id=request_id)
 
 

@@ -54,6 +54,12 @@ INVALID_REQUEST = ProblemType(
     "Some of the input is not valid",
     "A field, parameter or header breaks its declared rules; `errors` points to each.",
 )
+REQUEST_HEADERS_TOO_LARGE = ProblemType(
+    "request-headers-too-large",
+    431,
+    "The headers are too large",
+    "The headers of the request are together larger than `limit_bytes`.",
+)
 INTERNAL_ERROR = ProblemType(
     "internal-error", 500, "Something went wrong on our side", "A fault of ours; quote the `request_id`."
 )
@@ -66,6 +72,7 @@ PROBLEM_TYPES: tuple[ProblemType, ...] = (
     CONTENT_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     INVALID_REQUEST,
+    REQUEST_HEADERS_TOO_LARGE,
     INTERNAL_ERROR,
 )
 """The types that HTTP itself brings; the others are the error classes (see `problem_types`)."""

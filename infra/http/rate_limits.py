@@ -1,11 +1,12 @@
 """How often somebody may ask: the wall behind authentication and before everything else.
 
-Who signs in is counted by name, a service by its client id, and everybody else by address. Answers tell how
-much is left (draft-ietf-httpapi-ratelimit-headers-11); whoever asks too fast gets 429 and `Retry-After`.
+Who has signed in is counted by name, a service by its client id, and everybody else by address; where people
+sign in the address counts in every case. Answers tell how much is left
+(draft-ietf-httpapi-ratelimit-headers-11); whoever asks too fast gets 429 and `Retry-After`.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -19,10 +20,24 @@ from infra.http.problem_types import TYPE_PREFIX
 from infra.http.problems import problem_response, problem_responses
 from infra.http.verified_once import verified_once
 from infra.rate_limits.addresses import Origin
-from infra.rate_limits.limiter import MICROSECONDS, Decision, Limit, RateLimiter
+from infra.rate_limits.limiter import MICROSECONDS, Decision, Limit, RateLimiter, Take
 from infra.rate_limits.metrics import RateLimitMetrics
 
 _BEARER: Final = "bearer"
+_WAYS_IN: Final = tuple(
+    f"/api/v1/auth/{each}"
+    for each in (
+        "login",
+        "register",
+        "token",
+        "refresh",
+        "password-reset",
+        "email-verification",
+        "passkey",
+        "oidc/",
+    )
+)
+"""Paths that begin so are for those who have no token yet: any token would be a way past the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +50,7 @@ class RateLimits:
     service: Limit
     address: Limit
     network: Limit
+    account: Limit
     origin: Origin
 
 
@@ -50,20 +66,23 @@ class RateLimiting:
         if scope["type"] != "http" or limits is None or scope["path"] in self._free_paths:
             await self._app(scope, receive, send)
             return
-        limit, key = _asker(scope, limits)
-        decision = await limits.limiter.take(key, limit)
-        told = rate_limit_headers(limit, decision)
+        takes = _takes(scope, limits)
+        decisions = await limits.limiter.take_all(takes)
+        told = [
+            header
+            for take, decision in zip(takes, decisions, strict=True)
+            for header in rate_limit_headers(take.limit, decision)
+        ]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), *told]}
             await send(message)
 
-        if decision.allowed:
+        if all(decision.allowed for decision in decisions):
             await self._app(scope, receive, send_with_headers)
             return
-        limits.metrics.refused.labels(limit.name).inc()
-        error = RateLimited(violated_policies=[limit.name], retry_after_s=decision.retry_after_s)
+        error = refusal_of(limits, takes, decisions)
         response = problem_response(
             scope,
             type_uri=TYPE_PREFIX + error.code,
@@ -74,6 +93,20 @@ class RateLimiting:
             headers=headers_of(error),
         )
         await response(scope, receive, send_with_headers)
+
+
+def refusal_of(limits: RateLimits, takes: Sequence[Take], decisions: Sequence[Decision]) -> RateLimited:
+    """What to answer where not all of it is allowed; counted in the metrics."""
+    refused = [
+        (take.limit.name, decision.retry_after_s)
+        for take, decision in zip(takes, decisions, strict=True)
+        if not decision.allowed
+    ]
+    for name, _ in refused:
+        limits.metrics.refused.labels(name).inc()
+    return RateLimited(
+        violated_policies=[name for name, _ in refused], retry_after_s=max(wait_s for _, wait_s in refused)
+    )
 
 
 def rate_limit_headers(limit: Limit, decision: Decision) -> list[tuple[bytes, bytes]]:
@@ -106,7 +139,8 @@ def document_rate_limits(document: dict[str, Any], free_paths: Iterable[str]) ->
 
 _HEADERS: Final[dict[str, Any]] = {
     "RateLimit-Policy": {
-        "description": "The limit that applies: `q` requests, all of which are back after `w` seconds.",
+        "description": "The limit that applies: `q` requests, all of which are back after `w` seconds. "
+        "Separated by a comma where two apply.",
         "schema": {"type": "string"},
         "example": '"user";q=20;w=2',
     },
@@ -123,16 +157,25 @@ _HEADERS: Final[dict[str, Any]] = {
 }
 
 
-def _asker(scope: Scope, limits: RateLimits) -> tuple[Limit, str]:
+def _takes(scope: Scope, limits: RateLimits) -> list[Take]:
     token, forwarded = _of_interest(scope)
     principal = _principal(scope, token)
+    takes = []
     if principal is not None:
         # A service that acts for examinees sends their requests itself.
         sender = principal.delegate or principal.subject_id
-        return (limits.service if sender.startswith(SERVICE_PREFIX) else limits.user), sender
-    client = scope.get("client")
-    key, is_known = limits.origin.of(client[0] if client else "", forwarded)
-    return (limits.network if is_known else limits.address), key
+        limit = limits.service if sender.startswith(SERVICE_PREFIX) else limits.user
+        takes.append(Take(key=sender, limit=limit))
+    if principal is None or _is_way_in(scope):
+        client = scope.get("client")
+        key, is_known = limits.origin.of(client[0] if client else "", forwarded)
+        takes.append(Take(key=key, limit=limits.network if is_known else limits.address))
+    return takes
+
+
+def _is_way_in(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return bool(scope["method"] == "POST" and path.startswith(_WAYS_IN))
 
 
 def _principal(scope: Scope, token: str) -> Principal | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, Request
 
+from domain.identifiers import StreamId
 from domain.policies.access import Action, ResourceKind
 from infra.http.idempotency import Claim, Replay
 from infra.http.principal import Principal
@@ -60,6 +61,18 @@ class PolicyWall(Protocol):
 
         Raises `PolicyForbids` where they may not otherwise.
         """
+        ...
+
+    async def require_of(  # noqa: PLR0913, PLR0917 - who asks, and the whole question
+        self,
+        request: Request,
+        service: Principal,
+        user_id: StreamId,
+        action: Action,
+        kind: ResourceKind,
+        resource_id: str,
+    ) -> None:
+        """Raises `PolicyForbids` where this person of the service's organisations may not."""
         ...
 
 

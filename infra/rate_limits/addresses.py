@@ -13,6 +13,8 @@ _IPV6_BITS: Final = 64
 """What one customer is given; within it anybody may take as many addresses as they like."""
 _REMEMBERED: Final = 10_000
 _LONGEST_CHAIN: Final = 32
+_CHARACTERS_READ: Final = 1_024
+"""The end of `X-Forwarded-For` that counts; with `_REMEMBERED` it bounds what a sender makes us keep."""
 
 
 class Origin:
@@ -28,10 +30,20 @@ class Origin:
         self._trusted = tuple(trusted_proxies)
         # The smallest first: a school within a university's network counts by itself.
         self._known = tuple(sorted(known_networks, key=lambda each: each.num_addresses))
-        self.of = lru_cache(_REMEMBERED)(self._of)
+        self._is_proxy = lru_cache(_REMEMBERED)(self._is_one_of_the_proxies)
+        self._counted = lru_cache(_REMEMBERED)(self._counted_as)
 
-    def _of(self, peer: str, forwarded: str) -> tuple[str, bool]:
+    def of(self, peer: str, forwarded: str) -> tuple[str, bool]:
         """What is counted as one (an address, an IPv6 network, a known network), and whether it is known."""
+        # Only what can matter is remembered: a stranger may send any header, each time another.
+        believed = _end_of(forwarded) if forwarded and self._is_proxy(peer) else ""
+        return self._counted(peer, believed)
+
+    def _is_one_of_the_proxies(self, peer: str) -> bool:
+        address = _address(peer)
+        return address is not None and any(address in network for network in self._trusted)
+
+    def _counted_as(self, peer: str, forwarded: str) -> tuple[str, bool]:
         address = self._client(peer, forwarded)
         if address is None:
             return UNKNOWN, False
@@ -57,6 +69,13 @@ class Origin:
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:
     """Raises ValueError, which names what is none."""
     return tuple(ip_network(each.strip()) for each in texts)
+
+
+def _end_of(forwarded: str) -> str:
+    if len(forwarded) <= _CHARACTERS_READ:
+        return forwarded
+    # An entry that is cut in two would be read as another address.
+    return forwarded[-_CHARACTERS_READ:].partition(",")[2]
 
 
 def _address(text: str) -> Address | None:

@@ -36,6 +36,7 @@ async def open_rate_limits(
             service=limit_of("service", given.service_per_s, per_s=1, burst=given.service_burst),
             address=limit_of("address", given.address_per_min, per_s=60, burst=given.address_burst),
             network=limit_of("network", given.network_per_min, per_s=60, burst=given.network_burst),
+            account=limit_of("account", given.sign_ins_per_min, per_s=60, burst=given.sign_in_burst),
             origin=Origin(networks(given.trusted_proxies), networks(given.known_networks)),
         )
 

@@ -22,7 +22,7 @@ from infra.http.middleware import QUIET_PATHS
 from infra.http.principal import RoleGrant
 from infra.http.rate_limits import RateLimits
 from infra.observability.metrics import new_registry
-from infra.rate_limits.addresses import Origin
+from infra.rate_limits.addresses import Origin, networks
 from infra.rate_limits.in_process import InProcessRateLimiter
 from infra.rate_limits.limiter import Limit
 from infra.rate_limits.metrics import RateLimitMetrics
@@ -58,8 +58,8 @@ def filled(path):
     return re.sub(r"\{(\w+?)(_id)?\}", lambda name: f"{name[1]}-{ID}", path)
 
 
-def asked(app, method, path, token=None):
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+def asked(app, method, path, token=None, **headers):
+    headers |= {} if token is None else {"Authorization": f"Bearer {token}"}
     body = {} if method == "GET" else {"json": {}}
     return call(app, method, filled(path), headers=headers, **body)
 
@@ -156,8 +156,8 @@ def limited(app):
     app.state.rate_limits = RateLimits(
         limiter=InProcessRateLimiter(),
         metrics=RateLimitMetrics.create(CollectorRegistry()),
-        origin=Origin(),
-        **{name: Limit(name, HOUR_US, 3) for name in ("user", "service", "address", "network")},
+        origin=Origin(networks(["127.0.0.1/32"])),
+        **{name: Limit(name, HOUR_US, 3) for name in ("user", "service", "address", "network", "account")},
     )
     yield app
     around._app = behind
@@ -165,12 +165,14 @@ def limited(app):
 
 
 def test_the_rate_limit_alone_holds_for_every_operation(limited, services):
-    numbers = itertools.count()
+    numbers, addresses = itertools.count(), itertools.count(1)
     for each in OPERATIONS:
         method, path, operation = each.values
         person = msgspec.structs.replace(STUDENT, subject_id=f"user-{next(numbers)}")
         token = services.token_issuer.issue(person)[0]
-        answers = [asked(limited, method, path, token) for _ in range(4)]
+        # Where people sign in the address counts too: here nobody shares one.
+        whence = {"X-Forwarded-For": f"198.51.100.{next(addresses)}"}
+        answers = [asked(limited, method, path, token, **whence) for _ in range(4)]
         statuses = [answer.status_code for answer in answers]
         assert statuses == [204, 204, 204, 429], operation["operationId"]
         assert slug(answers[-1]) == (429, "rate-limited")

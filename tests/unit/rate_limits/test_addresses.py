@@ -1,5 +1,7 @@
 """Whose address a request comes from, whatever its headers claim."""
 
+import tracemalloc
+
 import pytest
 
 from infra.rate_limits.addresses import UNKNOWN, Origin, networks
@@ -54,6 +56,36 @@ def test_without_trusted_proxies_nobody_is_believed():
 def test_a_long_chain_of_addresses_costs_no_more_than_a_short_one():
     chain = ", ".join(["10.0.0.9"] * 10_000)
     assert Origin(PROXIES).of("10.0.0.1", "192.0.2.1, " + chain) == ("10.0.0.9", False)
+
+
+@pytest.mark.parametrize("trusted", [(), PROXIES], ids=["a stranger's header", "a proxy's header"])
+def test_what_is_kept_of_long_headers_is_short(trusted):
+    origin = Origin(trusted)
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            origin.of("10.0.0.1", f"{number}, " + "x" * 50_000 + f", 192.0.2.{number}")
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 200 * 5_000
+
+
+def test_what_a_stranger_claims_is_not_even_remembered():
+    origin = Origin(PROXIES)
+    assert {origin.of("198.51.100.7", f"192.0.2.{number}") for number in range(100)} == {
+        ("198.51.100.7", False)
+    }
+    assert origin._counted.cache_info().currsize == 1
+
+
+def test_an_address_that_the_end_of_a_long_header_cuts_in_two_is_not_read():
+    end = "1.2.3.4, ".ljust(1_024 - len("10.0.0.9")) + "10.0.0.9"
+    assert Origin(PROXIES).of("10.0.0.1", "9" + end) == ("10.0.0.9", False)
+
+
+def test_a_proxy_s_header_that_is_one_long_entry_names_nobody():
+    assert Origin(PROXIES).of("10.0.0.1", "1" * 50_000) == ("10.0.0.1", False)
 
 
 def test_what_is_no_network_is_refused():

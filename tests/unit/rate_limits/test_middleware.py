@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 from fastapi import APIRouter, Depends
 from prometheus_client import CollectorRegistry
@@ -38,6 +39,31 @@ async def open_to_all() -> dict[str, str]:
     return {}
 
 
+WAYS_IN = [
+    "login",
+    "register",
+    "token",
+    "refresh",
+    "password-reset",
+    "password-reset/confirm",
+    "email-verification",
+    "passkey-options",
+    "passkeys",
+    "oidc/google/start",
+    "oidc/google/callback",
+]
+for each in WAYS_IN:
+
+    @router.post(f"/auth/{each}", dependencies=[Depends(public)])
+    async def way_in() -> dict[str, str]:
+        return {}
+
+
+@router.post("/auth/logout")
+async def logout(_principal: CurrentPrincipal) -> dict[str, str]:
+    return {}
+
+
 @pytest.fixture
 def registry():
     return CollectorRegistry()
@@ -53,6 +79,7 @@ def app(registry):
         service=Limit("service", HOUR_US, 50),
         address=Limit("address", HOUR_US, 2),
         network=Limit("network", HOUR_US, 30),
+        account=Limit("account", HOUR_US, 2),
         origin=Origin(networks([f"{PROXY}/32"]), networks([SCHOOL])),
     )
     return made
@@ -107,6 +134,38 @@ def test_without_a_valid_token_the_address_counts(app):
     assert statuses(app, "/api/v1/mine", 2, headers=forged) == [401, 401]
     assert statuses(app, "/api/v1/open", 1, headers=from_address("198.51.100.7")) == [429]
     assert statuses(app, "/api/v1/open", 1, headers=from_address("198.51.100.8")) == [200]
+
+
+@pytest.mark.parametrize("way_in", WAYS_IN)
+def test_where_people_sign_in_the_address_counts_whatever_token_comes_along(app, way_in):
+    path = f"/api/v1/auth/{way_in}"
+    tokens = [
+        app.state.services.bearer(msgspec.structs.replace(ANN, subject_id=f"user-{n}")) for n in range(3)
+    ]
+    answers = [call(app, "POST", path, headers={**token, **from_address("198.51.100.7")}) for token in tokens]
+    assert [each.status_code for each in answers] == [200, 200, 429]
+    assert answers[-1].json()["violated_policies"] == ["address"]
+    assert int(answers[-1].headers["Retry-After"]) > 3_000
+    assert answers[0].headers["RateLimit-Policy"] == '"user";q=3;w=10800, "address";q=2;w=7200'
+
+
+def test_where_people_sign_in_whoever_sends_a_token_is_counted_too(app):
+    ann = app.state.services.bearer(ANN)
+    answers = [
+        call(app, "POST", "/api/v1/auth/login", headers={**ann, **from_address(f"203.0.113.{n}")})
+        for n in range(4)
+    ]
+    assert [each.status_code for each in answers] == [200, 200, 200, 429]
+    assert answers[-1].json()["violated_policies"] == ["user"]
+    # A refusal has taken nothing from the school's network.
+    assert '"network";r=27;' in answers[-1].headers["RateLimit"]
+
+
+def test_who_signs_out_is_counted_by_name_alone(app):
+    ann = {**app.state.services.bearer(ANN), **from_address("198.51.100.7")}
+    assert [call(app, "POST", "/api/v1/auth/logout", headers=ann).status_code for _ in range(4)] == [
+        200, 200, 200, 429,
+    ]  # fmt: skip
 
 
 def test_a_path_that_does_not_exist_counts_too(app):
