@@ -1,23 +1,24 @@
-"""Deactivate an account: it opens nothing any longer."""
+"""Deactivate an account: it opens nothing any longer.
+
+Who may do it goes by the roles that the asker holds now, not by those that a token names.
+"""
 
 import msgspec
 
 from commands.context import CommandContext
 from commands.kinds import USER
+from commands.roles import ChangeRole, take_role_away
 from commands.streams import Outcome
 from commands.write_side import WriteSide
 from domain.identifiers import StreamId
 from domain.users import account
 from domain.users.account import Account, Deactivated, Registered, UserNotFound
-from domain.users.role_rules import REVIEWED_ROLES, OwnRoles, RoleNotYoursToChange
+from domain.users.role_rules import require_may_deactivate
 
 
 class DeactivateUser(msgspec.Struct, frozen=True, kw_only=True):
-    """`within_orgs` are the organisations whose people the asker may deactivate; None: anybody's."""
-
     user_id: StreamId
     reason: str
-    within_orgs: frozenset[StreamId] | None
 
 
 async def deactivate_user(
@@ -25,16 +26,20 @@ async def deactivate_user(
 ) -> Outcome[Account]:
     """Raises `UserNotFound`, also for people of whom the asker may not know.
 
-    An account is deactivated with all its roles, so whoever may not take an administrator's role away may not
-    do it to one: raises `OwnRoles` and `RoleNotYoursToChange`.
+    An account is deactivated with all its roles, so whoever may not take one of them away may not do it:
+    raises `OwnRoles` and `RoleNotYoursToChange`; and `AccessNotApplied`, where a system administrator's role
+    is gone and the account is not deactivated yet.
     """
     loaded = await write.streams.read(USER, command.user_id)
     person = loaded.state.account if isinstance(loaded.state, Deactivated) else loaded.state
     if not isinstance(person, Registered):
         raise UserNotFound
-    if command.within_orgs is not None and not person.org_ids & command.within_orgs:
-        raise UserNotFound
-    _require_may_deactivate(context, command, person)
+    if context.actor.kind != "operator":
+        asker = (await write.streams.read(USER, context.actor.id)).state
+        if not isinstance(asker, Registered):
+            raise UserNotFound
+        require_may_deactivate(asker, person, own=context.actor.id == command.user_id)
+        await _leave_an_administrator(write, context, command.user_id, loaded.state)
     return await write.streams.execute(
         context.within(loaded.owner.zone_id, loaded.owner.org_id),
         USER,
@@ -43,12 +48,14 @@ async def deactivate_user(
     )
 
 
-def _require_may_deactivate(context: CommandContext, command: DeactivateUser, person: Registered) -> None:
-    for role in REVIEWED_ROLES:
-        if person.role(role, None) is None:
-            continue
-        if command.within_orgs is not None:
-            raise RoleNotYoursToChange(role=role, org_id=None)
-        # Or the last system administrator could leave the system without one.
-        if context.actor.id == command.user_id:
-            raise OwnRoles(role=role, org_id=None)
+async def _leave_an_administrator(
+    write: WriteSide, context: CommandContext, user_id: StreamId, state: Account
+) -> None:
+    """Two who deactivate each other at the same moment would leave the system without an administrator.
+
+    A deactivation is for good; a role that was taken away is given back where the asker lost their own.
+    """
+    if isinstance(state, Registered) and state.role("sys_admin", None) is not None:
+        # An order of its own: the one with the asker's key is the deactivation.
+        taking = msgspec.structs.replace(context, command_id=write.new_id(), repeatable=False)
+        await take_role_away(write, taking, ChangeRole(user_id=user_id, role="sys_admin"))

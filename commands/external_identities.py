@@ -4,7 +4,7 @@ Of whom the provider names, a keyed hash is kept. Which account it opens is said
 claim only says which stream to ask, and keeps two accounts from having the same identity.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -33,7 +33,8 @@ from domain.users.account import (
     UserIsDeactivated,
     UserNotFound,
 )
-from domain.users.events import EmailVerified, UserRegistered
+from domain.users.events import EmailVerified, IdentityUnlinked, UserRegistered
+from domain.users.ways_in import LinkedIdentity
 from domain.zones import ZoneId
 
 
@@ -226,6 +227,23 @@ async def unlink_identity(
     if linked is not None and held is not None and held.user_id == user_id:
         await claims.release(linked.subject_hash, held)
     return outcome
+
+
+async def claims_of(
+    claims: IdentityClaims, user_id: StreamId, linked: Sequence[LinkedIdentity]
+) -> dict[str, HeldIdentity]:
+    """The claims of the user to these identities, by hash: to be asked for before they are unlinked."""
+    held = {each.subject_hash: await claims.holder(each.subject_hash) for each in linked}
+    return {key: each for key, each in held.items() if each is not None and each.user_id == user_id}
+
+
+async def release_unlinked(
+    claims: IdentityClaims, held: Mapping[str, HeldIdentity], events: Sequence[Event]
+) -> None:
+    """Whoever proves an identity that these events unlinked may have it at once."""
+    for each in events:
+        if isinstance(each, IdentityUnlinked) and each.subject_hash in held:
+            await claims.release(each.subject_hash, held[each.subject_hash])
 
 
 def hash_of(write: WriteSide, proven: ProvenIdentity) -> str:

@@ -3,7 +3,7 @@
 The stream of the account names the passkeys that open it; a public key that no event names opens nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from commands.context import CommandContext
@@ -17,6 +17,7 @@ from domain.events import Event
 from domain.identifiers import StreamId
 from domain.users import ways_in
 from domain.users.account import Account, Registered
+from domain.users.events import PasskeyRemoved
 
 
 class PasskeyRefused(Denied):
@@ -114,3 +115,10 @@ async def remove_passkey(
     )
     await records.forget(credential_ref)
     return outcome
+
+
+async def forget_removed(records: PasskeyRecords, events: Sequence[Event]) -> None:
+    """Forgets the public keys of the passkeys that these events removed."""
+    for each in events:
+        if isinstance(each, PasskeyRemoved):
+            await records.forget(each.credential_ref)

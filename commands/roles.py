@@ -25,6 +25,7 @@ from domain.users.role_rules import (
     RoleNotYoursToChange,
     require_holdable,
     require_may_change,
+    require_may_know,
 )
 from domain.zones import Role
 
@@ -44,7 +45,15 @@ async def grant_role(write: WriteSide, context: CommandContext, command: ChangeR
     `RoleNotGrantable`, `RoleNotYoursToChange`, `OwnRoles`.
     """
     await _authorized(write, context, command)
-    return await give_role(write, context, command)
+    granted = await give_role(write, context, command)
+    try:
+        await _authorized(write, context, command)
+    except RoleNotYoursToChange:
+        # Lost between the look and the append: what was granted then was not theirs to grant.
+        if granted.events:
+            await end_role(write, _another_order(write, context), command, "removed")
+        raise
+    return granted
 
 
 async def confirm_role(write: WriteSide, context: CommandContext, command: ChangeRole) -> Outcome[Account]:
@@ -65,10 +74,14 @@ async def take_role_away(write: WriteSide, context: CommandContext, command: Cha
     Raises as `grant_role`, and `AccessNotApplied` where it is recorded and cannot yet be said to be in force.
     """
     await _authorized(write, context, command)
-    taken = await end_role(write, context, command, "removed")
+    role, org_id = command.role, command.org_id
+    taken = await _change(
+        write, context, command, lambda state, _now: account.take_role_away(state, role, org_id, "removed")
+    )
     if command.role == "sys_admin" and context.actor.kind == "user":
+        # Before anything that may fail: two who are stopped there would have left nobody.
         await _require_still_held(write, context, command)
-    return taken
+    return await _in_force(write, command, taken)
 
 
 async def give_role(write: WriteSide, context: CommandContext, command: ChangeRole) -> Outcome[Account]:
@@ -119,7 +132,11 @@ async def _end(
     command: ChangeRole,
     decide: Callable[[Account, datetime], Sequence[Event]],
 ) -> Outcome[Account]:
-    ended = await _change(write, context, command, decide)
+    return await _in_force(write, command, await _change(write, context, command, decide))
+
+
+async def _in_force(write: WriteSide, command: ChangeRole, ended: Outcome[Account]) -> Outcome[Account]:
+    """Returns when nobody goes by the role any longer, where it is gone."""
     held = ended.state.role(command.role, command.org_id) if isinstance(ended.state, Registered) else None
     if held is None and ended.version:
         # Also where it was gone before: whoever took it away may have been stopped at this point.
@@ -144,15 +161,24 @@ async def _change(
 
 
 async def _authorized(write: WriteSide, context: CommandContext, command: ChangeRole) -> None:
+    """First whether the changer may do it at all: only then anything is said of whose role it is."""
     require_holdable(command.role, command.org_id)
-    person = await _person(write, command.user_id)
-    if context.actor.kind == "operator":
-        return
-    changer = (await write.streams.read(USER, context.actor.id)).state
-    if not isinstance(changer, Registered):
-        raise RoleNotYoursToChange(role=command.role, org_id=command.org_id)
-    own = context.actor.id == command.user_id
-    require_may_change(changer, person, command.role, command.org_id, own=own)
+    changer: Registered | None = None
+    if context.actor.kind != "operator":
+        asker = (await write.streams.read(USER, context.actor.id)).state
+        if not isinstance(asker, Registered):
+            raise RoleNotYoursToChange(role=command.role, org_id=command.org_id)
+        own = context.actor.id == command.user_id
+        require_may_change(asker, command.role, command.org_id, own=own)
+        changer = asker
+    state = (await write.streams.read(USER, command.user_id)).state
+    person = state.account if isinstance(state, account.Deactivated) else state
+    if not isinstance(person, Registered):
+        raise UserNotFound
+    if changer is not None:
+        require_may_know(changer, person, command.org_id)
+    if person is not state:
+        raise UserIsDeactivated
 
 
 async def _person(write: WriteSide, user_id: StreamId) -> Registered:
@@ -183,5 +209,10 @@ async def _require_still_held(write: WriteSide, context: CommandContext, command
     """
     changer = (await write.streams.read(USER, context.actor.id)).state
     if not isinstance(changer, Registered) or changer.role("sys_admin", None) is None:
-        await give_role(write, context, command)
+        await give_role(write, _another_order(write, context), command)
         raise RoleNotYoursToChange(role=command.role, org_id=command.org_id)
+
+
+def _another_order(write: WriteSide, context: CommandContext) -> CommandContext:
+    """By the same asker; what came with the asker's idempotency key counts as done already."""
+    return msgspec.structs.replace(context, command_id=write.new_id(), repeatable=False)

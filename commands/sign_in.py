@@ -53,6 +53,23 @@ async def signed_in(write: WriteSide, user_id: StreamId) -> SignedIn:
     return SignedIn(user_id, loaded.state, loaded.version)
 
 
+async def still_signed_in(write: WriteSide, who: SignedIn) -> SignedIn:
+    """The account as it is now, for somebody who proved a moment ago who they are.
+
+    Raises `WrongCredentials` where the password or a way in was taken away since then, be it that they came
+    by another one: a sign-in that was there already would have ended with it.
+    """
+    now = await signed_in(write, who.user_id)
+    proved, known = who.account.ways_in, now.account.ways_in
+    if (
+        now.account.credential_id != who.account.credential_id
+        or not all(known.knows(each.subject_hash) for each in proved.identities)
+        or not all(known.passkey(each.credential_ref) for each in proved.passkeys)
+    ):
+        raise WrongCredentials
+    return now
+
+
 async def sign_in_service(
     write: WriteSide, client_id: str, client_secret: str
 ) -> tuple[StreamId, Founded, ServiceClient]:

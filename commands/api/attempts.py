@@ -33,7 +33,7 @@ from domain.attempts.events import ResponseChanged, ResponseGiven, SubmittedBy
 from domain.exams.exam import ExamNotFound
 from domain.items import responses
 from domain.languages import LANGUAGES, Language
-from infra.http.guards import attempt_principal_of
+from infra.http.guards import CurrentPrincipal, attempt_principal_of
 from infra.http.idempotency import IDEMPOTENCY_KEY_HEADER, command_id_of
 from infra.http.paths import AttemptId, ExamId, ItemIdInPath
 from infra.http.policy_wall import permitted
@@ -135,13 +135,18 @@ class SavedAnswer(BaseModel):
 )
 async def start(
     exam_id: ExamId,
+    request: Request,
     response: Response,
+    principal: CurrentPrincipal,
     services: Services,
     asked: Asked,
     body: NewAttempt | None = None,
     lang: AskedLanguage = None,
 ) -> StartedAttempt:
     examinee_id = asked.actor.id if body is None or body.examinee_id is None else body.examinee_id
+    if examinee_id != asked.actor.id and asked.actor.kind == "service":
+        # The guard has asked whether the service itself may.
+        await services.policy_wall.require_of(request, principal, examinee_id, "take_exam", "exam", exam_id)
     command = StartAttempt(exam_id=exam_id, examinee_id=examinee_id)
     outcome, now = await start_attempt_and_wait(services.write, asked, command, services.next_item_wait_s)
     if not outcome.events:

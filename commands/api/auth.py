@@ -1,5 +1,6 @@
 """Register, sign in, stay signed in."""
 
+import re
 from datetime import date, timedelta
 from typing import Annotated, Literal
 
@@ -11,14 +12,23 @@ from commands.api.bodies import DisplayName, written
 from commands.api.services import Grant, Services, WriteServices
 from commands.api.sessions import client_of
 from commands.context import CommandContext
-from commands.register_user import RegisterUser, register_user
-from commands.sign_in import SignedIn, WrongCredentials, sign_in, sign_in_service, signed_in
+from commands.register_user import RegisterUser, normal_email, register_user
+from commands.sign_in import (
+    SignedIn,
+    WrongCredentials,
+    sign_in,
+    sign_in_service,
+    signed_in,
+    still_signed_in,
+)
 from domain.errors import Malformed
 from domain.events import Actor
 from domain.languages import Language
 from domain.users.account import Registered
+from domain.users.addresses import ADDRESS_PATTERN, ENCODED_WORD, LONGEST_ADDRESS
 from domain.users.countries import COUNTRIES
 from domain.zones import ZoneId
+from infra.http.account_limit import count_try
 from infra.http.errors import SignInRefused
 from infra.http.guards import public
 from infra.http.idempotency import CommandId
@@ -54,14 +64,22 @@ def _day_of_the_calendar(text: str) -> str:
     return text
 
 
+def _without_encoded_word(address: str) -> str:
+    if ENCODED_WORD in address:
+        raise PydanticCustomError("encoded_word", "No letter can be written to an address with '=?' in it")
+    return address
+
+
 Email = Annotated[
     str,
     Field(
-        max_length=254,
-        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-        r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$",
+        max_length=LONGEST_ADDRESS,
+        pattern=ADDRESS_PATTERN,
         examples=["minji@example.org"],
+        # Patterns that look ahead are none for pydantic, and are for those who read the document.
+        json_schema_extra={"pattern": ADDRESS_PATTERN.replace("^", rf"^(?!.*{re.escape(ENCODED_WORD)})", 1)},
     ),
+    AfterValidator(_without_encoded_word),
 ]
 Password = Annotated[str, Field(min_length=1, max_length=256, examples=["correct horse battery"])]
 
@@ -182,6 +200,7 @@ async def register_route(
 )
 @short_way(_if_there_is_room)
 async def login(body: Credentials, request: Request, services: Services) -> AccessTokens:
+    await count_try(request, services.write.keyed_hash(normal_email(body.email)))
     try:
         who = await sign_in(services.write, body.email, body.password)
     except WrongCredentials:
@@ -191,7 +210,7 @@ async def login(body: Credentials, request: Request, services: Services) -> Acce
 
 
 async def open_session(services: WriteServices, request: Request, who: SignedIn) -> AccessTokens:
-    """The tokens of a new session, for somebody who has just proved who they are."""
+    """The tokens of a new session, for somebody who has just proved who they are. Raises SignInRefused."""
     grant = await services.refresh_tokens.start(
         who.user_id,
         services.new_id(),
@@ -199,7 +218,16 @@ async def open_session(services: WriteServices, request: Request, who: SignedIn)
         client=client_of(request),
         credential_id=who.account.credential_id,
     )
-    return _tokens(services, who, grant)
+    # Whoever takes a way in away appends that first and then ends the sessions that there are: either they
+    # find this one, or it is seen here.
+    try:
+        now = await still_signed_in(services.write, who)
+    except WrongCredentials:
+        await services.refresh_tokens.revoke(
+            grant.session_id, services.clock(), reason="the way in was taken away meanwhile"
+        )
+        raise SignInRefused from None
+    return _tokens(services, now, grant)
 
 
 @router.post(

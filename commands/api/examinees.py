@@ -61,7 +61,8 @@ class EnrolmentReport(BaseModel):
     "/examinees",
     operation_id="enrolExaminees",
     summary="Enrol the people whom an organisation examines",
-    description="They get accounts without a password. Enrolling somebody again changes nothing.",
+    description="They get accounts without a password. Enrolling somebody again changes nothing. "
+    "409 `examinees-deactivated` names those whose accounts were deactivated; then nobody is enrolled.",
     dependencies=[Depends(require_role(*ENROLLING_ROLES))],
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )

@@ -61,7 +61,8 @@ class Acceptance(BaseModel):
     summary="Invite somebody into an organisation by mail",
     description="For its administrators and those of the system; administrators of the zone may invite its "
     "administrators. The answer is the same whether or not the address has an account. An invitation is good "
-    "for 14 days; the same one again, while it is open, changes nothing and sends nothing.",
+    "for 14 days; the same one again, while it is open, changes nothing and sends nothing. "
+    "409 `too-many-invitations` where the organisation has written to the address five times in a day (UTC).",
     status_code=201,
     dependencies=[Depends(require_role(*ADMINISTRATORS))],
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
@@ -73,7 +74,8 @@ async def invite(
         org_id=org_id, email=body.email, role=body.role, language=body.language, class_id=body.class_id
     )
     outcome = await invite_member(services.write, asked, command)
-    assert isinstance(outcome.state, Pending)
+    # Of a request whose answer was lost, the invitation may be over when it comes again.
+    assert isinstance(outcome.state, Pending | Ended)
     invited = outcome.state.invited
     written(response, outcome.stream_id, outcome.version)
     return InvitationState(
@@ -108,7 +110,8 @@ async def revoke(org_id: OrgId, invitation_id: InvitationId, services: Services,
     operation_id="acceptInvitation",
     summary="Accept an invitation",
     description="By somebody whose verified address is the one that the mail was sent to; it is nobody "
-    "else's. Refresh the token afterwards: the new one has the role.",
+    "else's. 404 also where whoever sent it may not invite to it any more. Refresh the token afterwards: the "
+    "new one has the role.",
     responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
 )
 async def accept(

@@ -14,6 +14,7 @@ from commands.register_user import normal_email
 from commands.sign_in import WrongCredentials
 from domain.events import Actor
 from domain.users.account import Registered, UserNotFound
+from infra.http.account_limit import count_try
 from infra.http.guards import CurrentPrincipal, public
 from infra.http.idempotency import CommandId, command_id
 from infra.http.problems import problem_responses
@@ -61,12 +62,22 @@ class Confirmation(RequestModel):
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )
 async def change_my_password(
-    body: PasswordChange, principal: CurrentPrincipal, asked: Asked, services: Services
+    body: PasswordChange,
+    principal: CurrentPrincipal,
+    asked: Asked,
+    request: Request,
+    services: Services,
 ) -> Response:
     services.password_rules.check(body.new_password)
+    await count_try(request, principal.subject_id)
     try:
         outcome = await change_password(
-            services.write, asked, asked.actor.id, body.current_password, body.new_password
+            services.write,
+            asked,
+            services.sign_in.links,
+            asked.actor.id,
+            present=body.current_password,
+            wanted=body.new_password,
         )
     except WrongCredentials:
         services.sign_in.failures.count()
@@ -101,7 +112,8 @@ async def request_password_reset(body: ResetRequest, services: Services) -> Resp
     "/auth/password-reset/confirm",
     operation_id="resetPassword",
     summary="Set a new password by the link",
-    description="All sessions end.",
+    description="All sessions end. Where the address had not been confirmed before, passkeys and linked "
+    "identities end too: whoever added them may not be the one to whom the address belongs.",
     status_code=204,
     dependencies=[Depends(public)],
     responses=problem_responses(400, 403, 409, 413, 415, 422, 503),
@@ -112,10 +124,11 @@ async def reset_password_route(
     services.password_rules.check(body.new_password)
     outcome = await reset_password(
         services.write,
+        services.other_ways,
         _by_link(request, command_id),
         services.sign_in.links,
-        body.token,
-        body.new_password,
+        token=body.token,
+        wanted=body.new_password,
     )
     await services.refresh_tokens.revoke_all(
         outcome.stream_id, services.clock(), reason="the password was set anew"

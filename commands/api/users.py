@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, Field
 
-from commands.api.asking import Asked, organizations_with
+from commands.api.asking import Asked
 from commands.api.bodies import DisplayName, written
 from commands.api.services import Services
 from commands.change_profile import ChangeProfile, change_profile
@@ -14,7 +14,6 @@ from domain.languages import Language
 from domain.users.account import Registered
 from infra.http.etags import ExpectedVersion
 from infra.http.guards import require_role
-from infra.http.principal import Principal
 from infra.http.problems import problem_responses
 from infra.http.routing import ApiRoute
 from infra.http.text import EXAMPLE_UUID7, RequestModel, SafeText
@@ -74,26 +73,20 @@ class Deactivation(RequestModel):
     "/{user_id}/deactivation",
     operation_id="deactivateUser",
     summary="Deactivate an account",
-    description="For system administrators, and for administrators of an organisation that the person "
-    "belongs to. Nobody signs in to the account any longer, and its tokens are refused within a second. What "
-    "the person did stays.",
+    description="For system administrators, and for administrators of the organisations that the person "
+    "belongs to, of all of them. Nobody signs in to the account any longer, and its tokens are refused "
+    "within a second. What the person did stays.",
     status_code=204,
+    dependencies=[Depends(require_role("sys_admin", "org_admin"))],
     responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
 )
 async def deactivate_user_route(
     user_id: Annotated[str, Path(description="Id of the user.", examples=[f"user-{EXAMPLE_UUID7}"])],
     body: Deactivation,
-    principal: Annotated[Principal, Depends(require_role("sys_admin", "org_admin"))],
     asked: Asked,
     services: Services,
 ) -> Response:
-    command = DeactivateUser(
-        user_id=user_id,
-        reason=body.reason,
-        within_orgs=(
-            None if principal.has_role("sys_admin") else organizations_with(principal, {"org_admin"})
-        ),
-    )
+    command = DeactivateUser(user_id=user_id, reason=body.reason)
     outcome = await deactivate_user(services.write, asked, command)
     # Also where it was deactivated before: whoever did that may have been stopped at this point.
     await services.refresh_tokens.revoke_all(

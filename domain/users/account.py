@@ -53,13 +53,20 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     email_verified: bool = False
     birth_date: str | None = None
     ways_in: WaysIn = WaysIn()
+    origin: Literal["self", "organization", "bootstrap"] = "self"
 
     @property
     def org_ids(self) -> frozenset[StreamId]:
-        """The organisations that the person belongs to."""
-        return frozenset(
-            org_id for org_id in (self.org_id, *(each.org_id for each in self.roles)) if org_id is not None
-        )
+        """The organisations that the person belongs to: where they hold a role, and nowhere else."""
+        return frozenset(each.org_id for each in self.roles if each.org_id is not None)
+
+    @property
+    def known_to(self) -> frozenset[StreamId]:
+        """The organisations that the person belongs to, and the one that enrolled them.
+
+        That one has their name for good, and may take back whom it removed; a member it is not by that.
+        """
+        return self.org_ids if self.org_id is None else self.org_ids | {self.org_id}
 
     def role(self, role: Role, org_id: StreamId | None) -> GrantedRole | None:
         """The role as it is held there; None where it is not."""
@@ -113,6 +120,7 @@ def evolve(state: Account, event: Event) -> Account:  # noqa: PLR0911 - one for 
                 org_id=event.org_id,
                 roles=(),
                 birth_date=event.birth_date,
+                origin=event.origin,
             )
         case ProfileChanged() if isinstance(state, Registered):
             return msgspec.structs.replace(state, display_name=event.display_name, language=event.language)
@@ -176,10 +184,16 @@ def verify_email(state: Account, email_hash: str) -> list[Event]:
 def change_password(
     state: Account, credential_id: str, *, by: Literal["present_password", "emailed_link"], email_hash: str
 ) -> list[Event]:
-    """Whoever could use a link that was sent to the address reads the mail that is sent there."""
+    """Whoever could use a link that was sent to the address reads the mail that is sent there.
+
+    Where nobody had shown that before, whoever registered may be somebody else: the other ways in that they
+    added would open the account of the address's owner, and end with the password.
+    """
     account = _opened(state)
-    verified = verify_email(account, email_hash) if by == "emailed_link" else []
-    return [PasswordChanged(credential_id=credential_id, by=by), *verified]
+    changed = PasswordChanged(credential_id=credential_id, by=by)
+    if by != "emailed_link" or account.email_verified:
+        return [changed]
+    return [changed, *ways_in.remove_all(account.ways_in), EmailVerified(email_hash=email_hash)]
 
 
 def deactivate(state: Account, reason: str) -> list[Event]:

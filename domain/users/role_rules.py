@@ -17,6 +17,9 @@ REVIEWED_ROLES: Final[tuple[Role, ...]] = ("sys_admin", "zone_admin")
 ORGANIZATION_ROLES: Final[tuple[Role, ...]] = ("student", "parent", "teacher", "tutor", "org_admin")
 """What an administrator of an organisation may make of somebody there."""
 
+_ANYBODYS_ROLES: Final[tuple[Role, ...]] = ("student", "parent")
+"""Held in the whole zone by whoever registers; nobody's trust goes with them."""
+
 
 class RoleNotGrantable(Malformed):
     """`service` is for programs; administrators of zones and of the system are that in no organisation."""
@@ -46,15 +49,49 @@ def require_holdable(role: Role, org_id: StreamId | None) -> None:
         raise RoleNotGrantable(role=role, org_id=org_id)
 
 
-def require_may_change(
-    changer: Registered, person: Registered, role: Role, org_id: StreamId | None, *, own: bool
-) -> None:
-    """Raises `OwnRoles`, `RoleNotYoursToChange`; `UserNotFound` for people whom the changer may not know."""
-    is_sys_admin = changer.role("sys_admin", None) is not None
+def require_may_change(changer: Registered, role: Role, org_id: StreamId | None, *, own: bool) -> None:
+    """Raises `OwnRoles`, `RoleNotYoursToChange`.
+
+    Nothing is asked of the person whose role it is, so nothing is told of them either.
+    """
     administers = changer.role("org_admin", org_id) is not None if org_id is not None else False
-    if not is_sys_admin and not (administers and role in ORGANIZATION_ROLES):
+    if not _is_sys_admin(changer) and not (administers and role in ORGANIZATION_ROLES):
         raise RoleNotYoursToChange(role=role, org_id=org_id)
     if own:
         raise OwnRoles(role=role, org_id=org_id)
-    if not is_sys_admin and org_id not in person.org_ids:
+
+
+def require_may_know(changer: Registered, person: Registered, org_id: StreamId | None) -> None:
+    """Raises `UserNotFound` for people whom the organisation neither has as members nor enrolled."""
+    if not _is_sys_admin(changer) and org_id not in person.known_to:
         raise UserNotFound
+
+
+def _is_sys_admin(changer: Registered) -> bool:
+    return changer.role("sys_admin", None) is not None
+
+
+def require_may_deactivate(asker: Registered, person: Registered, *, own: bool) -> None:
+    """System administrators may deactivate anybody, but an administrator not themselves.
+
+    Who administers organisations may end an account that is known in these alone: elsewhere the person would
+    lose what is not theirs to take away. Raises `OwnRoles`, `RoleNotYoursToChange`; `UserNotFound` for people
+    whom the asker may not know.
+    """
+    if asker.role("sys_admin", None) is not None:
+        for each in person.roles:
+            # Or the last system administrator could leave the system without one.
+            if own and each.role in REVIEWED_ROLES and each.org_id is None:
+                raise OwnRoles(role=each.role, org_id=None)
+        return
+    administered = {
+        each.org_id for each in asker.roles if each.role == "org_admin" and each.org_id is not None
+    }
+    if not person.org_ids & administered:
+        raise UserNotFound
+    for each in person.roles:
+        if each.org_id is None and each.role not in _ANYBODYS_ROLES:
+            raise RoleNotYoursToChange(role=each.role, org_id=None)
+    if person.org_ids - administered:
+        # Of which organisation else is not for the asker to know.
+        raise RoleNotYoursToChange

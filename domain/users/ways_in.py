@@ -112,6 +112,15 @@ def unlink(ways: WaysIn, provider: str, *, has_password: bool, in_use: Collectio
     return [IdentityUnlinked(provider=provider, subject_hash=linked.subject_hash)]
 
 
+def remove_all(ways: WaysIn) -> list[Event]:
+    """For an account that has got a new password: none of what was added before opens it any longer."""
+    unlinked = [
+        IdentityUnlinked(provider=each.provider, subject_hash=each.subject_hash) for each in ways.identities
+    ]
+    removed = [PasskeyRemoved(credential_ref=each.credential_ref) for each in ways.passkeys]
+    return [*unlinked, *removed]
+
+
 def require_room(ways: WaysIn) -> None:
     """Raises `TooManyPasskeys`."""
     if len(ways.passkeys) >= MOST_PASSKEYS:

@@ -21,18 +21,23 @@ from infra.http.base64url import encode_base64url
 GOOD_FOR: Final[Mapping[MailKind, timedelta]] = MappingProxyType(
     {"password_reset": timedelta(minutes=30), "verify_email": timedelta(days=3)}
 )
+USED_KEPT: Final = timedelta(days=2)
+"""Longer than a mail is tried: one that is sent again holds the same link, which must stay used."""
 
 _FIND: Final = """
-SELECT subject_id FROM ops.one_time_links WHERE token_hash = %s AND purpose = %s AND expires_at > %s
+SELECT subject_id FROM ops.one_time_links
+WHERE token_hash = %(token_hash)s AND purpose = %(purpose)s AND expires_at > %(now)s AND used_at IS NULL
 """
 # Whoever sets a new password has used every link by which another could be set.
 _USE: Final = """
 WITH used AS (
-    DELETE FROM ops.one_time_links WHERE token_hash = %s AND purpose = %s AND expires_at > %s
+    UPDATE ops.one_time_links SET used_at = %(now)s
+    WHERE token_hash = %(token_hash)s AND purpose = %(purpose)s AND expires_at > %(now)s AND used_at IS NULL
     RETURNING token_hash, subject_id, purpose
 ), others AS (
-    DELETE FROM ops.one_time_links l USING used
+    UPDATE ops.one_time_links l SET used_at = %(now)s FROM used
     WHERE l.subject_id = used.subject_id AND l.purpose = used.purpose AND l.token_hash <> used.token_hash
+    AND l.used_at IS NULL
 )
 SELECT subject_id FROM used
 """
@@ -53,7 +58,7 @@ class OneTimeLinks:
         self._clock = clock
 
     async def make(self, mail_id: str, purpose: MailKind, subject_id: StreamId) -> str:
-        """The token of a mail's link, good from now on; the same for the same mail.
+        """The token of a mail's link, good from now on unless it was used; the same for the same mail.
 
         base64url(HMAC-SHA256(secret, "one-time-link" || mail id)).
         """
@@ -63,7 +68,8 @@ class OneTimeLinks:
             await connection.execute(
                 "INSERT INTO ops.one_time_links (token_hash, purpose, subject_id, expires_at)"
                 " VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT (token_hash) DO UPDATE SET expires_at = excluded.expires_at",
+                " ON CONFLICT (token_hash) DO UPDATE SET expires_at = excluded.expires_at"
+                " WHERE one_time_links.used_at IS NULL",
                 (_hash(token), purpose, subject_id, self._clock() + GOOD_FOR[purpose]),
             )
         return token
@@ -74,15 +80,28 @@ class OneTimeLinks:
     async def use(self, token: str, purpose: MailKind) -> StreamId | None:
         return await self._asked(_USE, token, purpose)
 
+    async def withdraw(self, purpose: MailKind, subject_id: StreamId) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                "UPDATE ops.one_time_links SET used_at = %s"
+                " WHERE subject_id = %s AND purpose = %s AND used_at IS NULL",
+                (self._clock(), subject_id, purpose),
+            )
+
     async def sweep(self, now: datetime) -> int:
         """Removes links whose time is over; returns how many."""
         async with self._pool.connection() as connection:
-            done = await connection.execute("DELETE FROM ops.one_time_links WHERE expires_at <= %s", (now,))
+            done = await connection.execute(
+                "DELETE FROM ops.one_time_links"
+                " WHERE expires_at <= %s AND (used_at IS NULL OR used_at <= %s)",
+                (now, now - USED_KEPT),
+            )
         return done.rowcount
 
     async def _asked(self, statement: LiteralString, token: str, purpose: MailKind) -> StreamId | None:
         async with self._pool.connection() as connection:
-            found = await connection.execute(statement, (_hash(token), purpose, self._clock()))
+            asked = {"token_hash": _hash(token), "purpose": purpose, "now": self._clock()}
+            found = await connection.execute(statement, asked)
             row = await found.fetchone()
         return None if row is None else str(row[0])
 

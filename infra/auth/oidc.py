@@ -4,7 +4,6 @@
 vouches for is believed only after every check of `infra.auth.oidc_tokens`.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NoReturn
@@ -23,6 +22,7 @@ from commands.external_identities import (
 )
 from domain.identifiers import StreamId
 from domain.languages import Language
+from domain.users.addresses import is_address
 from domain.zones import ZoneId
 from infra.auth.oidc_documents import RETRY_AFTER_S, Discovered, IssuerDocuments
 from infra.auth.oidc_fetch import BoundedFetch, FetchFailed
@@ -34,7 +34,6 @@ from infra.settings import OidcProvider
 
 log = structlog.get_logger("auth")
 
-_ADDRESS: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,180}\.[^@\s.]{1,63}")
 _LONGEST_NAME: Final = 100
 
 
@@ -238,7 +237,7 @@ def _verified_email(claims: Mapping[str, Any]) -> str | None:
     email = claims.get("email")
     if claims.get("email_verified") not in (True, "true") or not isinstance(email, str):
         return None
-    return email if email.isascii() and email.isprintable() and _ADDRESS.fullmatch(email) else None
+    return email if is_address(email) else None
 
 
 def _name(claims: Mapping[str, Any]) -> str | None:

@@ -17,6 +17,8 @@ from infra.auth.passkeys_table import CHALLENGE_GOOD_FOR, PasskeyTable, PasskeyU
 from infra.http.base64url import decode_base64url
 
 _CHALLENGE_BYTES: Final = 32
+_LONGEST_CREDENTIAL_ID: Final = 1_023
+"""Bytes; WebAuthn level 3, section 7.1, step 25."""
 
 log = structlog.get_logger("auth")
 
@@ -83,6 +85,7 @@ class Passkeys:
 
         challenge = await self._answered(credential, user_id)
         with _Refusing():
+            said_id = decode_base64url(credential["rawId"])
             verified = verify_registration_response(
                 credential=dict(credential),
                 expected_challenge=challenge,
@@ -91,6 +94,11 @@ class Passkeys:
                 require_user_verification=True,
                 supported_pub_key_algs=_algorithms(),
             )
+        # The library compares neither: the browser's word with the authenticator's, nor with what may be.
+        if len(verified.credential_id) > _LONGEST_CREDENTIAL_ID:
+            _refuse("its id is too long")
+        if verified.credential_id != said_id:
+            _refuse("its id is not the one that the authenticator gave it")
         stored = StoredPasskey(
             credential_ref,
             user_id,
@@ -157,20 +165,17 @@ class Passkeys:
 
 
 class _Refusing:
-    """What an authenticator may send is anything: whatever cannot be read or verified is refused."""
+    """What an authenticator may send is anything: whatever cannot be read or verified is refused.
+
+    No list of exceptions would be whole: the libraries for certificates and keys raise plain ones too
+    (`cryptography.x509.InvalidVersion`). Only reading and verifying stand in such a block, not our own table.
+    """
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        from cryptography.exceptions import UnsupportedAlgorithm
-        from webauthn.helpers.exceptions import WebAuthnException
-
-        malformed = (
-            WebAuthnException, UnsupportedAlgorithm, ValueError, TypeError, LookupError, AttributeError,
-            RecursionError, AssertionError,
-        )  # fmt: skip
-        if isinstance(error, malformed):
+        if isinstance(error, Exception):
             _refuse(f"{type(error).__name__}: {error}", error)
 
 

@@ -105,6 +105,17 @@ class Outbox:
             row = await found.fetchone()
         return 0 if row is None else int(row[0])
 
+    async def sent_to_person_since(self, subject_id: StreamId, kind: MailKind, since: datetime) -> int:
+        """How many of a kind were sent to a person, but for those that were asked for by address."""
+        async with self._pool.connection() as connection:
+            found = await connection.execute(
+                "SELECT count(*) FROM ops.outbox"
+                " WHERE subject_id = %s AND kind = %s AND outcome = 'sent' AND done_at > %s",
+                (subject_id, kind, since),
+            )
+            row = await found.fetchone()
+        return 0 if row is None else int(row[0])
+
     async def sweep(self, now: datetime) -> int:
         """Removes what was done with long ago; returns how many."""
         async with self._pool.connection() as connection:

@@ -23,11 +23,12 @@ class Letter:
     text: str
 
 
+# Who registers may name an address of somebody else: no word of theirs stands in the letter that goes there.
 _KOREAN: Final[Mapping[MailKind, Letter]] = MappingProxyType(
     {
         "verify_email": Letter(
             "이메일 주소를 확인해 주세요",
-            "안녕하세요, {name}님.\n\n이 주소로 계정이 만들어졌습니다. "
+            "안녕하세요.\n\n이 주소로 계정이 만들어졌습니다. "
             "아래 링크를 열어 주소를 확인해 주세요.\n"
             "링크는 3일 동안 한 번만 쓸 수 있습니다.\n\n{link}\n\n"
             "직접 가입하지 않으셨다면 이 메일을 무시하셔도 됩니다.\n",
@@ -67,7 +68,7 @@ _ENGLISH: Final[Mapping[MailKind, Letter]] = MappingProxyType(
     {
         "verify_email": Letter(
             "Please confirm your e-mail address",
-            "Hello {name},\n\nan account was opened with this address. Open this link to confirm it.\n"
+            "Hello,\n\nan account was opened with this address. Open this link to confirm it.\n"
             "The link works once, for three days.\n\n{link}\n\n"
             "If you have not registered, you need not do anything.\n",
         ),

@@ -29,6 +29,8 @@ GIVEN_UP_AFTER: Final = timedelta(days=1)
 APPENDED_WITHIN: Final = timedelta(minutes=1)
 RESETS_AN_HOUR: Final = 3
 """To one address: whoever knows it could fill its mailbox."""
+CONFIRMATIONS_AN_HOUR: Final = 3
+"""To one person: the address that they registered with may be somebody else's."""
 _FIRST_DELAY_S: Final = 2.0
 _LONGEST_DELAY_S: Final = 900.0
 
@@ -73,6 +75,11 @@ class OutboxWorker:
                 await self._send(asked)
             except NotSent as error:
                 log.warning("mail not sent", mail_id=asked.mail_id, kind=asked.kind, error=str(error))
+                await self._later(asked)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others must go out
+                # No traceback and no words of it: they may quote the address.
+                name = type(error).__name__
+                log.error("mail failed", mail_id=asked.mail_id, kind=asked.kind, error=name)  # noqa: TRY400 - no words
                 await self._later(asked)
         return len(taken)
 
@@ -149,15 +156,17 @@ class OutboxWorker:
         """Whether it is still to be sent, as things are now."""
         if account.email is None or not _has_happened(asked, account):
             return False
-        if asked.kind == "verify_email":
-            return not account.email_verified
+        an_hour_ago = self._clock() - timedelta(hours=1)
+        if asked.kind == "verify_email" and asked.subject_id is not None:
+            sent = await self._outbox.sent_to_person_since(asked.subject_id, asked.kind, an_hour_ago)
+            return not account.email_verified and sent < CONFIRMATIONS_AN_HOUR
         if asked.kind == "role_review_due":
             return any(account.role(role, None) for role in REVIEWED_ROLES)
         if asked.kind == "roles_to_confirm":
             return account.role("sys_admin", None) is not None
         if asked.email_hash is not None:
-            since = self._clock() - timedelta(hours=1)
-            return await self._outbox.sent_since(asked.email_hash, asked.kind, since) < RESETS_AN_HOUR
+            sent = await self._outbox.sent_since(asked.email_hash, asked.kind, an_hour_ago)
+            return sent < RESETS_AN_HOUR
         return True
 
     async def _later(self, asked: Asked) -> None:

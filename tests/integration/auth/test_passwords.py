@@ -1,8 +1,13 @@
 """Passwords: changed, forgotten and set anew; addresses confirmed. Letters are read from the mail folder."""
 
+import msgspec
 import pytest
 
-from domain.users.account import GrantedRole
+from commands.credentials import change_password
+from commands.kinds import USER
+from commands.sign_in import WrongCredentials
+from domain.events import Actor
+from domain.users.account import GrantedRole, deactivate, verify_email
 from domain.users.events import EmailVerified, PasswordChanged
 from tests.support.accounts import (
     OTHER_PASSWORD,
@@ -17,7 +22,7 @@ from tests.support.accounts import (
     text_of,
     tokens,
 )
-from tests.support.api import PASSWORD, eventually, refusal
+from tests.support.api import PASSWORD, bootstrap_context, eventually, refusal
 
 RESET = "/reset-password"
 VERIFY = "/verify-email"
@@ -78,6 +83,100 @@ def test_a_password_is_changed_by_whoever_knows_the_present_one_only(api, accoun
     assert count_of(api, account.user_id, PasswordChanged) == 0
 
 
+def context_of(account):
+    context = bootstrap_context()
+    return msgspec.structs.replace(context, actor=Actor("user", account.user_id), repeatable=True)
+
+
+def changing(api, account, context, wanted):
+    links = api.services.sign_in.links
+    return change_password(api.write, context, links, account.user_id, present=PASSWORD, wanted=wanted)
+
+
+def changed_while_the_present_password_is_checked(api, monkeypatch, account, contexts, wanted):
+    """What the first of two changes comes to: the second is made while its present password is checked."""
+    checked = api.write.hasher.verify
+    waiting = list(zip(contexts, wanted, strict=True))
+
+    def one():
+        context, password = waiting.pop(0)
+        return changing(api, account, context, password)
+
+    async def overtaken(password, hash_):
+        matches = await checked(password, hash_)
+        if waiting:
+            await one()
+        return matches
+
+    monkeypatch.setattr(api.write.hasher, "verify", overtaken)
+    try:
+        return api.run(one())
+    finally:
+        monkeypatch.undo()
+
+
+def test_of_two_changes_by_the_same_present_password_the_later_is_refused(api, monkeypatch, account):
+    contexts, wanted = [context_of(account), context_of(account)], ["what the thief wants", OTHER_PASSWORD]
+    with pytest.raises(WrongCredentials):
+        changed_while_the_present_password_is_checked(api, monkeypatch, account, contexts, wanted)
+    assert sign_in(api, account, OTHER_PASSWORD).status_code == 200
+    assert count_of(api, account.user_id, PasswordChanged) == 1
+
+
+def before_the_next_session(api, monkeypatch, happening):
+    """Lets something happen between the check of a sign-in and its session."""
+    start = api.services.refresh_tokens.start
+
+    async def started_later(*args, **named):
+        monkeypatch.undo()
+        await happening()
+        return await start(*args, **named)
+
+    monkeypatch.setattr(api.services.refresh_tokens, "start", started_later)
+
+
+def sessions_of(api, account):
+    return len(api.run(api.services.refresh_tokens.sessions(account.user_id, api.clock())))
+
+
+def test_a_sign_in_that_began_before_the_password_was_changed_opens_nothing(api, monkeypatch, account):
+    async def changed():
+        await changing(api, account, context_of(account), OTHER_PASSWORD)
+
+    before_the_next_session(api, monkeypatch, changed)
+    assert refusal(sign_in(api, account, PASSWORD)) == (401, "sign-in-refused")
+    assert sessions_of(api, account) == 0
+    assert sign_in(api, account, OTHER_PASSWORD).status_code == 200
+
+
+def test_a_sign_in_that_began_before_the_account_ended_opens_nothing(api, monkeypatch, account):
+    async def ended():
+        await api.write.streams.execute(
+            context_of(account), USER, account.user_id, lambda state: deactivate(state, "left")
+        )
+
+    before_the_next_session(api, monkeypatch, ended)
+    assert refusal(sign_in(api, account, PASSWORD)) == (401, "sign-in-refused")
+    assert sessions_of(api, account) == 0
+
+
+def test_a_sign_in_during_which_something_else_was_changed_goes_on(api, monkeypatch, account):
+    async def confirmed():
+        await api.write.streams.execute(
+            context_of(account), USER, account.user_id, lambda state: verify_email(state, "0" * 64)
+        )
+
+    before_the_next_session(api, monkeypatch, confirmed)
+    assert opens(api, tokens(api, account)["access_token"])
+
+
+def test_a_change_that_comes_twice_at_once_leaves_the_new_password_good(api, monkeypatch, account):
+    contexts, wanted = [context_of(account)] * 2, [OTHER_PASSWORD] * 2
+    changed_while_the_present_password_is_checked(api, monkeypatch, account, contexts, wanted)
+    assert sign_in(api, account, OTHER_PASSWORD).status_code == 200
+    assert count_of(api, account.user_id, PasswordChanged) == 1
+
+
 def test_a_change_that_is_sent_twice_happens_once(api, account):
     here = tokens(api, account)["access_token"]
     named = {"Idempotency-Key": "change-it"}
@@ -118,6 +217,36 @@ def test_a_reset_takes_every_other_reset_link_with_it(api, account):
     assert first != second
     assert reset(api, second).status_code == 204
     assert refusal(reset(api, first)) == (403, "link-refused")
+
+
+def test_a_changed_password_takes_every_reset_link_with_it(api, account):
+    ask_for_reset(api, account.email)
+    token = mailed_token(api, account.email, RESET)
+    assert change(api, tokens(api, account)["access_token"]).status_code == 204
+    assert refusal(reset(api, token, "a third password")) == (403, "link-refused")
+    assert sign_in(api, account, OTHER_PASSWORD).status_code == 200
+
+
+def test_a_link_that_was_used_is_not_good_again_when_its_mail_is_sent_again(own_api):
+    links = own_api.services.sign_in.links
+    person = "user-01901646-a2b4-7c3d-8e5f-0a1b2c3d4e5f"
+
+    def made(mail_id="mail"):
+        return own_api.run(links.make(mail_id, "password_reset", person))
+
+    token, other = made(), made("another")
+    assert made() == token
+    assert own_api.run(links.use(token, "password_reset")) == person
+    for after_s in (1, 3600):  # while it would be good, and when it would have been swept
+        own_api.clock.advance(after_s)
+        own_api.run(links.sweep(own_api.clock()))
+        assert (made(), made("another")) == (token, other)
+        assert own_api.run(links.subject(token, "password_reset")) is None
+        assert own_api.run(links.use(token, "password_reset")) is None
+        assert own_api.run(links.use(other, "password_reset")) is None
+    own_api.clock.advance(3 * 86_400)
+    own_api.run(links.sweep(own_api.clock()))
+    assert own_api.query("SELECT count(*) FROM ops.one_time_links") == [(0,)]
 
 
 def test_of_two_who_use_one_link_at_once_one_wins(api, account):
@@ -198,8 +327,9 @@ def test_another_link_is_sent_to_whoever_asks_and_none_to_whoever_is_confirmed(a
 
 def test_letters_are_in_the_language_of_their_reader(api):
     account = registered(api, language="en", display_name="Jamie {link}")
-    [letter] = eventually(lambda: list(letters(api, account.email, VERIFY)))
-    assert letter["Subject"] == "Please confirm your e-mail address"
+    ask_for_reset(api, account.email)
+    [letter] = eventually(lambda: list(letters(api, account.email, RESET)))
+    assert letter["Subject"] == "Set a new password"
     assert text_of(letter).startswith("Hello Jamie {link},")
     assert len(link_token(letter)) == 43
 
@@ -216,6 +346,29 @@ def test_nobody_is_written_to_more_than_three_times_an_hour_by_those_who_know_th
     own_api.clock.advance(3601)
     ask_for_reset(own_api, account.email)
     mailed_token(own_api, account.email, RESET, 4)
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_no_word_of_whoever_registers_stands_in_the_letter_to_the_address(api, language):
+    account = registered(api, language=language, display_name="Win at evil.example")
+    [letter] = eventually(lambda: list(letters(api, account.email, VERIFY)))
+    assert "evil" not in text_of(letter) + str(letter["Subject"])
+    assert len(link_token(letter)) == 43
+
+
+def test_nobody_has_an_address_written_to_more_than_three_times_an_hour_by_opening_an_account(own_api):
+    account = registered(own_api)
+    here = own_api.client(tokens(own_api, account)["access_token"])
+    for number in range(1, 4):
+        mailed_token(own_api, account.email, VERIFY, number)
+        assert here.post("/users/me/email-verification").status_code == 202
+    dropped = "SELECT count(*) FROM ops.outbox WHERE outcome = 'dropped'"
+    eventually(lambda: own_api.query(dropped) == [(1,)])
+    assert len(list(letters(own_api, account.email, VERIFY))) == 3
+    own_api.clock.advance(3601)
+    here = own_api.client(tokens(own_api, account)["access_token"])
+    assert here.post("/users/me/email-verification").status_code == 202
+    mailed_token(own_api, account.email, VERIFY, 4)
 
 
 def test_asking_for_a_reset_looks_the_same_whether_or_not_anybody_has_the_address(own_api):

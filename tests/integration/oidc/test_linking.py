@@ -5,6 +5,7 @@ import pytest
 
 from commands.external_identities import ProvenIdentity, hash_of
 from infra.composition import new_id
+from tests.support.accounts import OTHER_PASSWORD, mailed_token, registered
 from tests.support.api import refusal
 from tests.support.authenticator import Authenticator
 from tests.support.fresh_people import fresh_person, session_of
@@ -50,6 +51,21 @@ def test_the_owner_links_an_identity_and_signs_in_with_it_from_then_on(api, anyb
     tokens = sign_in(anybody, issuer, who).json()
     assert subject_of(api, tokens) == owner.user_id
     assert event_names(api, owner.user_id)[-1] == "IdentityLinked"
+
+
+def test_who_registers_somebody_elses_address_keeps_no_identity_once_its_owner_sets_the_password(
+    api, anybody, issuer, owner
+):
+    account, who = registered(api), new_person()
+    attacker = session_of(api, account.user_id, account.email)
+    assert link(attacker, issuer, who).status_code == 204
+    anybody.post("/auth/password-reset", json={"email": account.email})
+    body = {"token": mailed_token(api, account.email, "/reset-password"), "new_password": OTHER_PASSWORD}
+    assert anybody.post("/auth/password-reset/confirm", json=body).status_code == 204
+    assert "IdentityUnlinked" in event_names(api, account.user_id)
+    # Whose identity it is may link it where it belongs, at once.
+    assert link(owner, issuer, who).status_code == 204
+    assert subject_of(api, sign_in(anybody, issuer, who).json()) == owner.user_id
 
 
 def test_the_address_need_not_be_the_same(api, anybody, issuer, owner):

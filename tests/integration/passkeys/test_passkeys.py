@@ -1,13 +1,22 @@
 """Passkeys over HTTP, with software authenticators: add one, sign in with it, remove it."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import cbor2
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from structlog.testing import capture_logs
 
 from domain.users.account import GrantedRole
+from tests.support.accounts import OTHER_PASSWORD, mailed_token, registered
 from tests.support.api import PASSWORD, bearer, refusal
 from tests.support.authenticator import USER_PRESENT, Authenticator, decoded, encoded
-from tests.support.fresh_people import fresh_person
+from tests.support.fresh_people import fresh_person, session_of
 
 SIGN_IN_REFUSED = (401, "sign-in-refused")
 REFUSED = (403, "passkey-refused")
@@ -40,12 +49,22 @@ def person(api):
 
 
 @pytest.fixture
-def phone(person):
+def phone_of():
+    """An authenticator that opens somebody's account."""
+
+    def made_for(person):
+        made = Authenticator()
+        answer = register(person, made)
+        assert answer.status_code == 201, answer.text
+        return made
+
+    return made_for
+
+
+@pytest.fixture
+def phone(person, phone_of):
     """An authenticator that opens the person's account."""
-    made = Authenticator()
-    answer = register(person, made)
-    assert answer.status_code == 201, answer.text
-    return made
+    return phone_of(person)
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
@@ -157,6 +176,21 @@ def test_a_removed_passkey_opens_nothing_and_ends_the_other_sessions(api, person
     assert refusal(again) == (404, "passkey-not-found")
 
 
+def test_a_sign_in_that_began_before_its_passkey_was_removed_opens_nothing(api, person, phone, monkeypatch):
+    start = api.services.refresh_tokens.start
+    [shown] = listed(person)
+
+    async def started_later(*args, **named):
+        removed = await asyncio.to_thread(person.http.delete, f"/users/me/passkeys/{shown['passkey_id']}")
+        assert removed.status_code == 204, removed.text
+        return await start(*args, **named)
+
+    monkeypatch.setattr(api.services.refresh_tokens, "start", started_later)
+    sessions = len(api.run(api.services.refresh_tokens.sessions(person.user_id, api.clock())))
+    assert refusal(sign_in(api, phone)) == SIGN_IN_REFUSED
+    assert len(api.run(api.services.refresh_tokens.sessions(person.user_id, api.clock()))) <= sessions
+
+
 def test_a_passkey_that_no_event_names_opens_nothing(api, person, phone):
     # As after a crash between the public key and the event.
     with psycopg.connect(api.database.admin_conninfo) as connection:
@@ -178,6 +212,24 @@ def test_an_account_has_twenty_passkeys_at_most(person):
     for _ in range(20):
         assert register(person, Authenticator()).status_code == 201
     assert refusal(register(person, Authenticator())) == (409, "too-many-passkeys")
+
+
+@pytest.mark.parametrize(("confirmed", "opens"), [(False, False), (True, True)])
+def test_who_registers_somebody_elses_address_keeps_no_passkey_once_its_owner_sets_the_password(
+    api, phone_of, confirmed, opens
+):
+    account = registered(api)
+    if confirmed:
+        token = mailed_token(api, account.email, "/verify-email")
+        assert api.client().post("/auth/email-verification", json={"token": token}).status_code == 204
+    phone = phone_of(session_of(api, account.user_id, account.email))
+    api.client().post("/auth/password-reset", json={"email": account.email})
+    body = {"token": mailed_token(api, account.email, "/reset-password"), "new_password": OTHER_PASSWORD}
+    assert api.client().post("/auth/password-reset/confirm", json=body).status_code == 204
+    assert (sign_in(api, phone).status_code == 200) == opens
+    with psycopg.connect(api.database.admin_conninfo) as connection:
+        kept = connection.execute("SELECT FROM ops.passkeys WHERE user_id = %s", (account.user_id,)).rowcount
+    assert kept == opens
 
 
 # -- attacks -----------------------------------------------------------------------------------------------
@@ -337,6 +389,50 @@ def test_what_no_authenticator_says_is_refused(person, change):
     credential["response"].update(change)
     answer = person.http.post("/users/me/passkeys", json={"name": "x", "credential": credential})
     assert refusal(answer) == REFUSED
+
+
+def certificate_of_an_unknown_version():
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    version = bytes.fromhex("a003020102")
+    assert version in made
+    return made.replace(version, bytes.fromhex("a003020107"), 1)
+
+
+def test_an_attestation_that_the_libraries_stumble_over_is_refused(person):
+    certificate = certificate_of_an_unknown_version()
+    with pytest.raises(x509.InvalidVersion):
+        x509.load_der_x509_certificate(certificate)
+    credential = Authenticator().create(options(person.http))
+    attestation = cbor2.loads(decoded(credential["response"]["attestationObject"]))
+    attestation |= {"fmt": "packed", "attStmt": {"alg": -7, "sig": b"x", "x5c": [certificate]}}
+    credential["response"]["attestationObject"] = encoded(cbor2.dumps(attestation))
+    with capture_logs() as logs:
+        answer = person.http.post("/users/me/passkeys", json={"name": "x", "credential": credential})
+    assert refusal(answer) == REFUSED
+    [reason] = [entry["reason"] for entry in logs if entry["event"] == "passkey refused"]
+    assert reason.startswith("InvalidVersion")
+    assert listed(person) == []
+
+
+@pytest.mark.parametrize("attested", [b"another id", b"i" * 1_023, b"i" * 1_024], ids=len)
+def test_an_id_that_is_not_the_authenticator_s_or_too_long_is_refused(person, attested):
+    credential = Authenticator().create(options(person.http), credential_id=attested)
+    credential["id"] = credential["rawId"] = encoded(b"the id that is told")
+    answer = person.http.post("/users/me/passkeys", json={"name": "x", "credential": credential})
+    assert refusal(answer) == REFUSED
+    assert listed(person) == []
+
+
+def test_the_longest_id_is_registered_and_opens_the_account(api, person):
+    phone = Authenticator()
+    assert register(person, phone, credential_id=b"i" * 1_023).status_code == 201
+    assert sign_in(api, phone).status_code == 200
 
 
 def test_a_weak_algorithm_is_not_registered(person):

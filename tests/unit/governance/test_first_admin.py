@@ -96,3 +96,26 @@ def test_whoever_was_stopped_halfway_carries_on_with_the_same_address(world, mon
     outcome = made(world)
     state = asyncio.run(world.write.streams.read(USER, outcome.stream_id)).state
     assert state.role("sys_admin", None) is not None
+
+
+def test_whoever_registers_the_address_meanwhile_does_not_use_the_place_up(world, monkeypatch):
+    async def crashing(*_):
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.log, "append", crashing)
+        with pytest.raises(ConnectionError):
+            made(world)
+    command = RegisterUser(
+        email="ann@example.org", password=PASSWORD, display_name="Eve", language="en", zone_id="univprep"
+    )
+    somebody = asyncio.run(register_user(world.write, world.asked_by("anonymous"), command))
+    with pytest.raises(EmailTaken):
+        made(world)
+    outcome = made(world, "bob@example.org")
+    assert outcome.stream_id != somebody.stream_id
+    assert outcome.state.role("sys_admin", None) is not None
+    for email in ("ann@example.org", "bob@example.org", "eve@example.org"):
+        with pytest.raises(FirstAdminExists) as refused:
+            made(world, email)
+        assert not refused.value.begun

@@ -1,12 +1,15 @@
 """Roles are granted, confirmed and taken away: by whom, and what losing one does."""
 
 import asyncio
+import itertools
 from dataclasses import replace
 
 import pytest
 
 from commands.context import CommandContext
+from commands.deactivate_user import DeactivateUser, deactivate_user
 from commands.kinds import USER
+from commands.ports import AccessNotApplied
 from commands.roles import (
     ChangeRole,
     confirm_role,
@@ -177,6 +180,29 @@ def test_a_deactivated_account_is_given_nothing(world):
         run(grant_role(world.write, asked_by(world, ROOT), change(TEACHER, "teacher", SCHOOL)))
 
 
+@pytest.mark.parametrize("how", [grant_role, confirm_role, take_role_away])
+@pytest.mark.parametrize("asker", [HEAD, KEEPER, STRANGER])
+@pytest.mark.parametrize("role", ["sys_admin", "student"])
+def test_who_may_not_change_a_role_is_told_the_same_of_everybody(world, how, asker, role):
+    nobody = stream_id("user", uuid7(0x77))
+    gone = world.given_user(stream_id("user", uuid7(0x78)), org_id=OTHER_SCHOOL)
+    world.record(gone, UserDeactivated(reason="left"), org_id=OTHER_SCHOOL)
+    org_id = None if role == "sys_admin" else SCHOOL
+    told = set()
+    for user_id in (nobody, gone, OTHER_ROOT):
+        with pytest.raises(DomainError) as refusal:
+            run(how(world.write, asked_by(world, asker), change(user_id, role, org_id)))
+        told.add((refusal.type, repr(refusal.value.data())))
+    assert len(told) == 1
+
+
+def test_an_organisation_takes_back_whom_it_enrolled_and_removed(world):
+    asked = asked_by(world, HEAD)
+    run(take_role_away(world.write, asked, change(TEACHER, "teacher", SCHOOL)))
+    run(grant_role(world.write, asked, change(TEACHER, "tutor", SCHOOL)))
+    assert held(world, TEACHER) == {("tutor", SCHOOL)}
+
+
 def test_losing_a_role_refuses_older_tokens_and_then_waits_for_the_read_side(world, waited):
     taken = run(take_role_away(world.write, asked_by(world, ROOT), change(KEEPER, "zone_admin")))
     assert taken.events == (RoleLapsed(role="zone_admin", reason="removed"),)
@@ -230,31 +256,105 @@ def test_an_operator_and_whoever_has_a_right_of_their_own_need_no_role(world):
     assert left.events == (RoleLapsed(role="student", org_id=SCHOOL, reason="left"),)
 
 
-def test_two_administrators_who_take_the_role_from_each_other_do_not_leave_none(world):
-    async def both() -> list[object]:
-        other = replace(world.another_process(), access_applied=Together(2), older_tokens=Waited())
-        one = replace(world.write, access_applied=other.access_applied)
-        return await asyncio.gather(
-            take_role_away(one, asked_by(world, ROOT), change(OTHER_ROOT, "sys_admin")),
-            take_role_away(other, asked_by(world, OTHER_ROOT), change(ROOT, "sys_admin")),
-            return_exceptions=True,
-        )
-
-    outcomes = run(both())
-    assert any(isinstance(each, RoleNotYoursToChange) for each in outcomes)
-    assert not any(isinstance(each, Exception) and not isinstance(each, DomainError) for each in outcomes)
+@pytest.mark.parametrize("repeatable", [False, True])
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late read side"])
+def test_two_administrators_who_take_the_role_from_each_other_do_not_leave_none(
+    world, monkeypatch, repeatable, late
+):
+    both_at_once(world, monkeypatch, late=late, repeatable=repeatable, of=take_from)
     assert ("sys_admin", None) in held(world, ROOT) | held(world, OTHER_ROOT)
 
 
-class Together:
-    """Lets nobody on before all are here: each has taken the role from the other by then."""
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late read side"])
+def test_two_administrators_who_deactivate_each_other_do_not_leave_none(world, monkeypatch, late):
+    both_at_once(world, monkeypatch, late=late, repeatable=True, of=deactivate)
+    left = [run(world.write.streams.read(USER, each)).state for each in (ROOT, OTHER_ROOT)]
+    assert any(isinstance(each, Registered) and each.role("sys_admin", None) for each in left)
 
-    def __init__(self, parties: int) -> None:
-        self._barrier = asyncio.Barrier(parties)
+
+def take_from(write, asked, user_id):
+    return take_role_away(write, asked, change(user_id, "sys_admin"))
+
+
+def deactivate(write, asked, user_id):
+    return deactivate_user(write, asked, DeactivateUser(user_id=user_id, reason="left"))
+
+
+def both_at_once(world, monkeypatch, *, late, repeatable, of):
+    """Each of two administrators orders it of the other; neither writes before both were found to be ones."""
+    barrier, append, appended = asyncio.Barrier(2), world.log.append, itertools.count()
+
+    async def together(appends):
+        if next(appended) < 2:
+            await barrier.wait()
+        await append(appends)
+
+    async def both() -> list[object]:
+        read_side = Late() if late else Waited()
+        writes = [
+            replace(each, access_applied=read_side, older_tokens=Waited())
+            for each in (world.write, world.another_process())
+        ]
+        asked = [world.asked_by(each, repeatable=repeatable) for each in (ROOT, OTHER_ROOT)]
+        return await asyncio.gather(
+            of(writes[0], asked[0], OTHER_ROOT), of(writes[1], asked[1], ROOT), return_exceptions=True
+        )
+
+    monkeypatch.setattr(world.log, "append", together)
+    outcomes = run(both())
+    assert any(isinstance(each, RoleNotYoursToChange) for each in outcomes)
+    assert not any(isinstance(each, Exception) and not isinstance(each, DomainError) for each in outcomes)
+
+
+class Late:
+    """A read side that has not taken note in time."""
 
     async def wait(self, stream: str, version: int) -> None:
         del stream, version
-        await self._barrier.wait()
+        raise AccessNotApplied(retry_after_s=1)
+
+
+def test_who_lost_the_right_while_granting_has_granted_nothing(world, monkeypatch):
+    append = world.log.append
+
+    async def too_late(appends):
+        monkeypatch.setattr(world.log, "append", append)
+        world.record(ROOT, RoleLapsed(role="sys_admin", reason="removed"), org_id=None)
+        await append(appends)
+
+    monkeypatch.setattr(world.log, "append", too_late)
+    asked = world.asked_by(ROOT, repeatable=True)
+    with pytest.raises(RoleNotYoursToChange):
+        run(grant_role(world.write, asked, change(STRANGER, "sys_admin")))
+    assert ("sys_admin", None) not in held(world, STRANGER)
+
+
+def test_an_administrator_is_one_by_the_account_and_not_by_a_token(world):
+    for asker in (TEACHER, STRANGER, stream_id("user", uuid7(0x99))):
+        with pytest.raises(UserNotFound):
+            run(deactivate(world.write, asked_by(world, asker), ROOT))
+    run(take_role_away(world.write, asked_by(world, ROOT), change(OTHER_ROOT, "sys_admin")))
+    with pytest.raises(UserNotFound):
+        run(deactivate(world.write, asked_by(world, OTHER_ROOT), ROOT))
+    with pytest.raises(OwnRoles):
+        run(deactivate(world.write, asked_by(world, ROOT), ROOT))
+
+
+def test_a_schools_administrator_deactivates_those_alone_who_are_known_nowhere_else(world):
+    asked = asked_by(world, HEAD)
+    with pytest.raises(UserNotFound):
+        run(deactivate(world.write, asked, STRANGER))
+    world.record(STRANGER, RoleGranted(role="student", org_id=SCHOOL), RoleGranted(role="parent"))
+    world.record(TEACHER, RoleGranted(role="org_admin", org_id=OTHER_SCHOOL))
+    with pytest.raises(RoleNotYoursToChange) as refused:
+        run(deactivate(world.write, asked, TEACHER))
+    assert OTHER_SCHOOL not in str(refused.value.data())
+    world.record(KEEPER, RoleGranted(role="teacher", org_id=SCHOOL))
+    with pytest.raises(RoleNotYoursToChange):
+        run(deactivate(world.write, asked, KEEPER))
+    assert run(deactivate(world.write, asked, STRANGER)).events == (UserDeactivated(reason="left"),)
+    world.record(HEAD, RoleGranted(role="org_admin", org_id=OTHER_SCHOOL))
+    assert run(deactivate(world.write, asked_by(world, HEAD), TEACHER)).events
 
 
 def test_a_role_that_was_granted_twice_in_an_old_log_is_gone_when_it_is_taken_away():
