@@ -5,7 +5,8 @@ in either case. Accepting asks for an account whose verified address is the one 
 the id of an invitation opens nothing by itself.
 """
 
-from datetime import timedelta
+import math
+from datetime import datetime, time, timedelta
 from typing import Final
 
 import msgspec
@@ -20,7 +21,7 @@ from commands.streams import MAX_TRIES, Loaded, Outcome
 from commands.write_side import WriteSide
 from domain.classes import school_class
 from domain.classes.school_class import ClassIsClosed, ClassNotFound, Closed, Open, organization_of
-from domain.errors import Denied, Malformed
+from domain.errors import Denied, IllegalState, Malformed
 from domain.events import Event
 from domain.identifiers import StreamId, stream_id
 from domain.invitations import invitation
@@ -34,11 +35,15 @@ from domain.invitations.invitation import (
     is_open,
 )
 from domain.languages import Language
+from domain.organizations.organization import OrganizationNotFound
 from domain.users.account import Registered, grant_role
 from domain.users.role_rules import RoleNotYoursToChange
 
 INVITATION_SCOPE: Final = "invitation"
+MAIL_SCOPE: Final = "invitation-mail"
 GOOD_FOR: Final = timedelta(days=14)
+MAILS_A_DAY: Final = 5
+"""From one organisation to one address, whatever became of the invitations. Days are those of UTC."""
 
 PART_OF_ROLE: Final[dict[MemberRole, Part]] = {"student": "student", "teacher": "teacher", "tutor": "teacher"}
 
@@ -51,6 +56,16 @@ class RoleHasNoClass(Malformed):
 class EmailNotVerified(Denied):
     code = "email-not-verified"
     title = "First confirm your e-mail address by the link that was sent to it"
+
+
+class TooManyInvitations(IllegalState):
+    """The organisation has written to this address `at_most` times today (UTC), taken back or not.
+
+    Carries `retry_after_s`.
+    """
+
+    code = "too-many-invitations"
+    title = "This address was invited by the organisation as often as it may be in one day"
 
 
 class InviteMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +89,8 @@ async def invite_member(
     """Changes nothing, and writes to nobody, where the same invitation is open.
 
     Administrators of the zone may invite an organisation's administrators and nobody else. Raises
-    `OrganizationNotFound`, `RoleNotYoursToChange`, `RoleHasNoClass`, `ClassNotFound`, `ClassIsClosed`.
+    `OrganizationNotFound`, `RoleNotYoursToChange`, `RoleHasNoClass`, `ClassNotFound`, `ClassIsClosed`,
+    `TooManyInvitations`.
     """
     place = await administered(write, context, command.org_id, by_zone=True)
     if place.by_zone and command.role != "org_admin":
@@ -85,6 +101,10 @@ async def invite_member(
     key = write.keyed_hash(f"{command.org_id}|{email_hash}|{command.role}|{command.class_id or ''}")
     wanted = stream_id("invitation", context.command_id)
     [invitation_id] = await write.claims.claim(INVITATION_SCOPE, [key], [wanted])
+    done = await write.streams.done_before(context, INVITATION, invitation_id)
+    if done is not None:
+        # Whatever became of the invitation since: nobody is written to a second time for one request.
+        return done
     now = write.clock()
     invited = MemberInvited(
         org_id=command.org_id,
@@ -97,7 +117,9 @@ async def invite_member(
         expires_at=now + GOOD_FOR,
         class_id=command.class_id,
     )
-    if not is_open((await write.streams.read(INVITATION, invitation_id)).state, now):
+    known = await write.streams.read(INVITATION, invitation_id)
+    if not is_open(known.state, now):
+        await _count(write, f"{command.org_id}|{email_hash}", f"{invitation_id}@{known.version}", now)
         await write.mail.to_invitee(invitation_id, context.command_id)
     return await write.streams.execute(
         place.context(context),
@@ -113,7 +135,8 @@ async def accept_invitation(
     """The asker becomes a member, and is put into the class if it is still open: all of it or nothing.
 
     Accepting a second time changes nothing, also where the membership has ended since. Raises
-    `InvitationNotFound`, also where it was sent to another address; `EmailNotVerified`, `InvitationOver`,
+    `InvitationNotFound`, also where it was sent to another address, and where whoever sent it could not
+    invite to it any more; `EmailNotVerified`, `InvitationOver`,
     `InvitedToOtherZone`.
     """
     done = await write.streams.done_before(context, INVITATION, invitation_id)
@@ -133,6 +156,7 @@ async def accept_invitation(
         invited = _invited(loaded.state)
         if person.state.zone_id != invited.zone_id:
             raise InvitedToOtherZone
+        await _require_still_inviting(write, context, invitation_id, invited)
         granted = grant_role(person.state, invited.role, invited.org_id, write.clock())
         appends = [(context.actor.id, person.version, granted)]
         if invited.class_id is not None:
@@ -176,6 +200,36 @@ async def expire_invitation(
         invitation_id,
         lambda state: invitation.expire(state, write.clock()),
     )
+
+
+async def _count(write: WriteSide, to: str, letter: str, now: datetime) -> None:
+    """Takes one of the places of the day for this letter; raises `TooManyInvitations` where all are taken.
+
+    Orders of the same letter at the same moment share a place, and so does one that was stopped and comes
+    again.
+    """
+    keys = [write.keyed_hash(f"{to}|{now.date().isoformat()}|{nth}") for nth in range(MAILS_A_DAY)]
+    taken = await write.claims.holders(MAIL_SCOPE, keys)
+    for key, holder in zip(keys, taken, strict=True):
+        if letter == (holder or (await write.claims.claim(MAIL_SCOPE, [key], [letter]))[0]):
+            return
+    tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), now.tzinfo)
+    raise TooManyInvitations(at_most=MAILS_A_DAY, retry_after_s=math.ceil((tomorrow - now).total_seconds()))
+
+
+async def _require_still_inviting(
+    write: WriteSide, context: CommandContext, invitation_id: StreamId, invited: MemberInvited
+) -> None:
+    """Raises `InvitationNotFound` where whoever sent the invitation may not send it any more."""
+    history = await write.streams.history(INVITATION, invitation_id)
+    inviter = [each.metadata.actor for each in history if isinstance(each.event, MemberInvited)][-1]
+    asked = msgspec.structs.replace(context, actor=inviter)
+    try:
+        place = await administered(write, asked, invited.org_id, by_zone=True)
+    except OrganizationNotFound:
+        raise InvitationNotFound from None
+    if place.by_zone and invited.role != "org_admin":
+        raise InvitationNotFound
 
 
 async def _require_class(write: WriteSide, org_id: StreamId, class_id: StreamId, role: MemberRole) -> None:

@@ -106,7 +106,7 @@ class Leaving:
         self._left.add(user_id)
         if self.dry_run:
             return "to be deactivated"
-        command = DeactivateUser(user_id=user_id, reason=self.reason, within_orgs=None)
+        command = DeactivateUser(user_id=user_id, reason=self.reason)
         outcome = await deactivate_user(self.write, self.context, command)
         await self.sign_ins.end_all_of(user_id)
         await self.write.access_applied.wait(outcome.stream_id, outcome.version)

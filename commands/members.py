@@ -95,7 +95,7 @@ async def _removed(
     for _ in range(MAX_TRIES):
         person = await write.streams.read(USER, command.user_id)
         state = person.state
-        if not isinstance(state, Registered) or command.org_id not in state.org_ids:
+        if not isinstance(state, Registered) or command.org_id not in state.known_to:
             raise MemberNotFound
         lapses: list[Event] = []
         for held in state.roles:

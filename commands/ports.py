@@ -138,6 +138,10 @@ class Links(Protocol):
         """The same, and it is good no more; of two who come at once one is told."""
         ...
 
+    async def withdraw(self, purpose: MailKind, subject_id: StreamId) -> None:
+        """None that somebody was sent for this is good any more."""
+        ...
+
 
 class Hasher(Protocol):
     """A slow hash for passwords, run apart so that nothing else waits for it."""

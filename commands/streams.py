@@ -118,6 +118,10 @@ class Streams:
         """The state as it was known last; it may lack the newest events, never show wrong ones."""
         return self._cached(kind, stream_id) or await self._refresh(kind, stream_id, None)
 
+    async def history(self, kind: StreamKind[S], stream_id: StreamId) -> Sequence[RecordedEvent]:
+        """The events themselves: for what no state keeps, such as who ordered them."""
+        return await self._log.load(stream_id) if category_of(stream_id) == kind.name else ()
+
     async def execute(
         self,
         context: CommandContext,

@@ -119,10 +119,12 @@ async def _offered(
             raise OnlyForOneself
     if not isinstance(examinee, Registered):
         raise UserNotFound
-    if not is_own and examinee.org_id != exam.owner.org_id:
+    # By what they are there now: who enrolled them is another question, and its answer never changes.
+    is_member = exam.owner.org_id in examinee.org_ids
+    if not is_own and not is_member:
         raise UserNotFound
     blueprint = exam.state.blueprint
-    outside = blueprint.audience == "organization" and examinee.org_id != exam.owner.org_id
+    outside = blueprint.audience == "organization" and not is_member
     if outside or examinee.zone_id != exam.owner.zone_id:
         raise ExamNotFound
     return blueprint

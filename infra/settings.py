@@ -216,6 +216,9 @@ class LimitsSettings(_Section):
     network_per_min: float = Field(default=6_000, gt=0, le=60_000_000)
     """The same, from one of `known_networks`, where a whole school may be behind one address."""
     network_burst: int = Field(default=1_000, ge=1, le=1_000_000)
+    sign_ins_per_min: float = Field(default=10, gt=0, le=60_000_000)
+    """Tries at the password of one account, from wherever they come, successful ones included."""
+    sign_in_burst: int = Field(default=10, ge=1, le=1_000_000)
     known_networks: Annotated[tuple[str, ...], NoDecode] = ()
     """Addresses of organisations, by CIDR (`203.0.113.0/24`), several separated by commas."""
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()

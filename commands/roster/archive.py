@@ -13,6 +13,9 @@ MAX_UNPACKED_BYTES: Final = 64 * 1024 * 1024
 """Of all files together that are wanted: fifty thousand people with their enrolments take a tenth of it."""
 MAX_FILES: Final = 100
 
+_PACKED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What everybody packs with; others bring errors of their own, and unpack to more out of less."""
+
 _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -62,6 +65,8 @@ def _wanted(entries: Collection[zipfile.ZipInfo], names: Collection[str]) -> dic
         folder, _, name = entry.filename.rpartition("/")
         if name not in names or "/" in folder or folder == "__MACOSX":
             continue
+        if entry.compress_type not in _PACKED:
+            raise UnreadableRoster(reason=f"{name} is packed in another way than deflate")
         if name in wanted:
             raise UnreadableRoster(reason=f"the archive has two files called {name}")
         wanted[name] = entry

@@ -83,7 +83,7 @@ async def import_roster(
 ) -> Imported:
     """Raises `OrganizationNotFound`, `RemovalNotYours`, `AccessNotApplied`.
 
-    Stopped at any point, it can be run again, and does the rest.
+    Stopped at any point, also because the right to it is lost, it can be run again, and does the rest.
     """
     administration = await administered(write, context, command.org_id, services=True)
     if command.remove_absent and context.actor.kind == "service":
@@ -195,6 +195,8 @@ class _Import:
     async def _take_in(
         self, people: Sequence[RosterPerson], leaving: Mapping[StreamId, frozenset[StreamId]]
     ) -> None:
+        # A long import may outlive the right to make it.
+        await administered(self._write, self._place.context, self._place.org_id, services=True)
         decided = await take_in(
             self._write, self._place, people, self._class_ids, leaving, dry_run=self._command.dry_run
         )

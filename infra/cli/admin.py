@@ -63,6 +63,7 @@ async def _bootstrap(email: str, name: str, zone: str | None, password: str, ope
     from commands.first_admin import FirstAdmin, make_first_admin
     from commands.zones import definition_of
     from domain.errors import DomainError
+    from domain.users.account import EmailTaken
     from infra.cli.zone import operator_context
     from infra.composition import new_id, open_services, open_system
     from infra.observability.metrics import new_registry
@@ -80,6 +81,8 @@ async def _bootstrap(email: str, name: str, zone: str | None, password: str, ope
                     zone_id=definition_of(zone or settings.zone).zone_id,
                 )
                 made = await make_first_admin(services.write, operator_context(operator, new_id), command)
+    except EmailTaken as refusal:
+        raise CommandError(f"{email} has an account already: name another address.") from refusal
     except DomainError as refusal:
         raise CommandError(refusal.detail()) from refusal
     output().print(f"{made.stream_id} administers the system", soft_wrap=True)

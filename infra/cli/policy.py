@@ -127,11 +127,16 @@ def schema() -> None:
 
 @app.command("catalogue")
 def catalogue() -> None:
-    """List the actions and attributes that rules may speak of."""
-    from domain.policies.catalogue import APPLIES_TO, ATTRIBUTES
+    """List the actions and attributes that rules may speak of.
+
+    An action that is marked `enforced` is asked by the routes themselves; one that is marked `on-request` is
+    only answered through POST /access/decisions, and a forbid of it binds nobody who does not ask.
+    """
+    from domain.policies.catalogue import APPLIES_TO, ASKED_BY_ROUTES, ATTRIBUTES
 
     for action, kinds in APPLIES_TO.items():
-        typer.echo(f"action     {action:36} {' '.join(kinds)}")
+        asked = "enforced" if action in ASKED_BY_ROUTES else "on-request"
+        typer.echo(f"action     {action:36} {asked:10} {' '.join(kinds)}")
     for name, attribute in ATTRIBUTES.items():
         always = "" if attribute.required else "?"
         typer.echo(

@@ -35,8 +35,9 @@ def api(postgres_server, folder):
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def school(api):
+    """Each asker's own: what one of them may do to people ends their sign-ins."""
     return api.school()
 
 

@@ -91,6 +91,8 @@ class Examinee:
                     sequence += 1
                 elif answer.status_code == 503:
                     self._stopping.wait(0.02)
+                elif answer.status_code == 429:
+                    self._stopping.wait(float(answer.headers["Retry-After"]))
                 else:
                     self.unexpected.append(answer.text)
                     return

@@ -201,7 +201,7 @@ class Examinee:
         self.chance = Random(number)
         self.world, self.processes, self.number = world, processes, number
         self.user_id = stream_id("user", uuid7(0x5_0000 + number))
-        world.given_user(self.user_id)
+        world.given_student(self.user_id)
         self.context = world.student(self.user_id)
         self.attempt_id = ""
 

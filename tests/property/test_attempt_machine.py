@@ -107,7 +107,7 @@ class AnAttempt(RuleBasedStateMachine):
         self.dawdling = dawdling
         # Answers before anybody hands in: an attempt that is over at once shows little.
         self.patience = patience
-        self.world.given_user()
+        self.world.given_student()
         self.world.given_exam(time_limit_s=LIMIT_S if limited else None)
         self.attempt_id = self.start(process).stream_id
         self.length = 1

@@ -22,7 +22,7 @@ from domain.events import Actor, Event, EventMetadata, RecordedEvent
 from domain.exams.events import ExamDrafted, ExamPublished
 from domain.identifiers import category_of, stream_id
 from domain.items.events import ItemCreated
-from domain.users.events import UserRegistered
+from domain.users.events import RoleGranted, UserRegistered
 from tests.support.exam_parts import (
     BANK_ID,
     CONTENTS,
@@ -258,6 +258,14 @@ class World:
             origin="organization", zone_id=zone_id, display_name="민지", language="ko", org_id=org_id
         )
         self.record(user_id, registered, zone_id=zone_id, org_id=org_id)
+        return user_id
+
+    def given_student(
+        self, user_id: str = STUDENT, *, zone_id: str = ZONE, org_id: str | None = SCHOOL
+    ) -> str:
+        """Enrolled, and with the role that comes of it."""
+        self.given_user(user_id, zone_id=zone_id, org_id=org_id)
+        self.record(user_id, RoleGranted(role="student", org_id=org_id), zone_id=zone_id, org_id=org_id)
         return user_id
 
     def given_items(self) -> None:

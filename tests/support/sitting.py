@@ -22,8 +22,8 @@ MINUTE = timedelta(minutes=1)
 def a_world():
     """A school with two students and a published exam of four items."""
     world = World()
-    world.given_user(STUDENT)
-    world.given_user(OTHER_STUDENT)
+    world.given_student(STUDENT)
+    world.given_student(OTHER_STUDENT)
     return world
 
 

@@ -1,7 +1,9 @@
 """Invitations over HTTP: sent by mail, accepted by whoever reads it, taken back, over in time."""
 
+import psycopg
 import pytest
 
+from commands.invitations import MAILS_A_DAY
 from commands.reactions.memberships import tend_memberships
 from domain.classes.events import ClassClosed, StudentEnrolled
 from domain.invitations.events import InvitationAccepted, InvitationExpired, InvitationRevoked, MemberInvited
@@ -207,6 +209,55 @@ def test_an_invitation_that_was_taken_back_opens_nothing_and_may_be_made_anew(ap
     events = [type(each) for each in api.events(invited.json()["invitation_id"])]
     assert events == [MemberInvited, InvitationRevoked, MemberInvited, InvitationAccepted]
     assert refusal(office.admin.http.delete(url)) == (409, "invitation-over")
+
+
+@pytest.mark.parametrize("how", ["revoked", "accepted"])
+def test_a_request_whose_answer_was_lost_is_answered_although_the_invitation_is_over(
+    api, office, guest, how, monkeypatch
+):
+    asked = {"json": {"email": guest.email, "role": "teacher"}, "headers": {"Idempotency-Key": f"lost-{how}"}}
+    url = f"{office.url}/invitations"
+
+    async def lost(*_):
+        raise psycopg.OperationalError("the process was killed here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(api.services.idempotency, "complete", lost)
+        first = office.admin.http.post(url, **asked)
+    assert first.status_code == 201
+    if how == "accepted":
+        assert accept(guest, first).status_code == 200
+    else:
+        assert office.admin.http.delete(f"{url}/{first.json()['invitation_id']}").status_code == 204
+    api.query(
+        "UPDATE ops.idempotency SET lease_until = now() - interval '1 day' WHERE key = %s", f"lost-{how}"
+    )
+
+    again = office.admin.http.post(url, **asked)
+
+    assert again.status_code == 201
+    assert again.json() == first.json() | {"version": 2}
+    assert len(api.events(first.json()["invitation_id"])) == 2
+
+
+def test_an_address_is_invited_by_an_organisation_so_often_a_day_and_no_oftener(office):
+    url = f"{office.url}/invitations"
+    for _ in range(MAILS_A_DAY):
+        made = office.invite("bombed@example.org")
+        assert office.admin.http.delete(f"{url}/{made.json()['invitation_id']}").status_code == 204
+    refused = office.invite("Bombed@example.org", "student")
+    assert refusal(refused) == (409, "too-many-invitations")
+    assert refused.json()["at_most"] == MAILS_A_DAY
+    assert int(refused.headers["Retry-After"]) > 0
+    assert office.invite("another@example.org").status_code == 201
+
+
+def test_an_invitation_is_not_found_once_whoever_sent_it_runs_the_organisation_no_longer(office, guest):
+    second = office.member("org_admin")
+    invited = office.invite(guest.email)
+    removed = second.http.delete(f"{office.url}/members/{office.admin.user_id}")
+    assert removed.status_code == 204
+    assert refusal(accept(guest, invited)) == (404, "invitation-not-found")
 
 
 def test_of_taking_back_and_accepting_at_once_one_wins(api, office):

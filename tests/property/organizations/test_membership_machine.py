@@ -5,11 +5,12 @@ commands of two processes that share a log and nothing else.
 """
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from commands.classes import (
     ClassPeople,
@@ -22,8 +23,10 @@ from commands.classes import (
 )
 from commands.invitations import (
     GOOD_FOR,
+    MAILS_A_DAY,
     InviteMember,
     RevokeInvitation,
+    TooManyInvitations,
     accept_invitation,
     invite_member,
     revoke_invitation,
@@ -33,6 +36,7 @@ from commands.reactions.memberships import tend_memberships
 from commands.roles import ChangeRole, end_role
 from domain.classes.school_class import ClassIsClosed, ClassNotFound
 from domain.errors import DomainError
+from domain.invitations.events import MemberInvited
 from domain.invitations.invitation import InvitationNotFound, InvitationOver
 from domain.users.account import UserNotFound
 from tests.support.memberships import ADMINS, FITTING, ORGS, PEOPLE, Founded, Known, KnownNothing, email_of
@@ -61,6 +65,7 @@ class Memberships(RuleBasedStateMachine):
         self.closed: set[str] = set()
         self.org_of: dict[str, str] = {}
         self.invited: dict[str, dict] = {}
+        self.letters: Counter[tuple] = Counter()
 
     def teardown(self):
         self.runner.close()
@@ -85,7 +90,13 @@ class Memberships(RuleBasedStateMachine):
     @rule(target=invitations, process=processes, org=orgs, person=people, role=roles)
     def invite(self, process, org, person, role):
         command = InviteMember(org_id=org, email=email_of(person), role=role, language="ko")
-        made = self.outcome(invite_member(self.writing[process], self.by(org), command)).stream_id
+        done = self.outcome(invite_member(self.writing[process], self.by(org), command))
+        today = (org, person, self.world.clock().date())
+        if done is TooManyInvitations:
+            assert self.letters[today] == MAILS_A_DAY
+            return multiple()
+        made = done.stream_id
+        self.letters[today] += len([each for each in done.events if isinstance(each, MemberInvited)])
         known = self.invited.get(made)
         if known is None or known["ended"] or self.world.clock() >= known["until"]:
             until = self.world.clock() + GOOD_FOR

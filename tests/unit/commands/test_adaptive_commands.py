@@ -35,7 +35,7 @@ CARRIED = AdaptiveRules(
 def world():
     """A student, and two adaptive exams on one bank; the later one carries ability over from the first."""
     world = World()
-    world.given_user()
+    world.given_student()
     world.record(BANK_ID, ItemBankCreated(name="Bank"))
     for row, item in enumerate(ITEMS):
         a, b, c, d = POOL.items[row].parameters

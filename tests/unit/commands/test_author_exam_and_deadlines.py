@@ -186,7 +186,7 @@ class Due:
 @pytest.fixture
 async def running(world):
     """An attempt at an exam that is open for an hour."""
-    world.given_user()
+    world.given_student()
     world.given_exam(closes_at=NOON + timedelta(hours=1))
     outcome = await start_attempt(
         world.write, world.student(), StartAttempt(exam_id=EXAM_ID, examinee_id=STUDENT)

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from commands.enrol_examinees import Enrolled, Examinee, enrol_examinees
-from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
+from commands.enrol_examinees import Enrolled, Examinee, ExamineesDeactivated, enrol_examinees
+from domain.users.events import ProfileChanged, RoleGranted, UserDeactivated, UserRegistered
 from tests.support.exam_parts import OTHER_SCHOOL, SCHOOL
 from tests.support.memory import World
 
@@ -66,6 +66,20 @@ async def test_who_is_enrolled_already_stays_as_they_are(world):
         ]
         assert [each.user_id for each in again] == [first[1].user_id, first[0].user_id]
     assert world.log.all == before
+
+
+async def test_whose_account_was_deactivated_is_named_and_nobody_is_enrolled_beside_them(world):
+    first = await enrol(world, "A-1", "A-2", "A-3")
+    for each in first[1:]:
+        world.record(each.user_id, UserDeactivated(reason="left the school"))
+    before = list(world.log.all)
+
+    with pytest.raises(ExamineesDeactivated) as refusal:
+        await enrol(world, "B-1", "A-1", "A-3", "A-2")
+
+    assert refusal.value.data() == {"external_refs": ["A-3", "A-2"]}
+    assert world.log.all == before
+    assert [each.status for each in await enrol(world, "B-1", "A-1")] == ["enrolled", "existing"]
 
 
 async def test_each_answer_tells_the_version_of_the_account(world):

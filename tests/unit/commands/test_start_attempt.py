@@ -30,6 +30,7 @@ from domain.exams.exam import (
 )
 from domain.items.responses import ChosenOptions
 from domain.users.account import UserNotFound
+from domain.users.events import RoleGranted, RoleLapsed
 from tests.support.exam_parts import (
     CHOICE_ID,
     EXAM_ID,
@@ -201,7 +202,7 @@ class RunningClock:
 async def test_no_attempt_starts_after_the_window_while_the_clock_goes_on_running(looks):
     closes_at = NOON + timedelta(seconds=looks)
     world = World(clock=RunningClock(NOON, timedelta(0)))
-    world.given_user()
+    world.given_student()
     world.given_exam(closes_at=closes_at)
     world.clock.step = timedelta(seconds=1)
 
@@ -276,7 +277,7 @@ async def test_a_draft_is_unpublished_to_its_staff_and_nothing_to_others(world):
 )
 async def test_an_exam_is_for_its_school_or_for_its_zone(world, audience, org_id, zone_id, admitted):
     world.given_exam(audience=audience)
-    somebody = world.given_user(world.fresh_id("user"), org_id=org_id, zone_id=zone_id)
+    somebody = world.given_student(world.fresh_id("user"), org_id=org_id, zone_id=zone_id)
 
     if admitted:
         outcome = await start(world, examinee_id=somebody)
@@ -305,10 +306,35 @@ async def test_a_teacher_starts_for_nobody(world):
 
 async def test_a_program_starts_for_nobody_elses_examinees(world):
     world.given_exam(audience="zone")
-    somebody = world.given_user(world.fresh_id("user"), org_id=OTHER_SCHOOL)
+    somebody = world.given_student(world.fresh_id("user"), org_id=OTHER_SCHOOL)
 
     with pytest.raises(UserNotFound):
         await start(world, context=world.program(), examinee_id=somebody)
+
+
+@pytest.mark.parametrize("how", ["oneself", "program"])
+async def test_who_is_a_member_no_longer_starts_nothing_there_whoever_enrolled_them(world, how):
+    world.given_exam()
+    world.record(STUDENT, RoleLapsed(role="student", org_id=SCHOOL, reason="removed"))
+
+    with pytest.raises(ExamNotFound if how == "oneself" else UserNotFound):
+        await start(world, context=world.student() if how == "oneself" else world.program())
+    assert world.log.streams("attempt") == []
+
+
+@pytest.mark.parametrize("how", ["oneself", "program"])
+@pytest.mark.parametrize("enrolled_by", [None, OTHER_SCHOOL])
+async def test_who_became_a_member_by_invitation_takes_its_exams_whoever_enrolled_them(
+    world, how, enrolled_by
+):
+    world.given_exam()
+    guest = world.given_student(world.fresh_id("user"), org_id=enrolled_by)
+    world.record(guest, RoleGranted(role="student", org_id=SCHOOL))
+
+    context = world.student(guest) if how == "oneself" else world.program()
+    outcome = await start(world, context=context, examinee_id=guest)
+
+    assert outcome.state.examinee_id == guest
 
 
 async def test_a_program_answers_in_the_open_for_whose_attempt_it_holds_the_token(world):

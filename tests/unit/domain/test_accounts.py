@@ -14,8 +14,8 @@ from domain.users.account import (
     evolve,
     register,
 )
-from domain.users.events import ProfileChanged, RoleGranted, UserRegistered
-from tests.support.exam_parts import SCHOOL
+from domain.users.events import ProfileChanged, RoleGranted, RoleLapsed, UserRegistered
+from tests.support.exam_parts import OTHER_SCHOOL, SCHOOL
 from tests.support.given import fold, given
 
 REGISTERED = UserRegistered(
@@ -103,3 +103,16 @@ def test_facts_of_something_else_leave_an_account_as_it_is(state):
 )
 def test_no_change_or_role_makes_an_account_of_nothing(fact):
     assert fold(USER, (fact,)) == Unregistered()
+
+
+def test_who_enrolled_somebody_knows_them_for_good_and_has_them_as_a_member_by_a_role_alone():
+    member = (
+        REGISTERED,
+        RoleGranted(role="student", org_id=SCHOOL),
+        RoleGranted(role="tutor", org_id=OTHER_SCHOOL),
+    )
+    gone = (*member, RoleLapsed(role="student", org_id=SCHOOL, reason="removed"))
+
+    assert fold(USER, member).org_ids == {SCHOOL, OTHER_SCHOOL}
+    assert fold(USER, gone).org_ids == {OTHER_SCHOOL}
+    assert fold(USER, gone).known_to == {SCHOOL, OTHER_SCHOOL}

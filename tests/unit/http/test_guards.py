@@ -172,7 +172,7 @@ def test_a_token_is_verified_once_for_a_request_also_where_it_is_refused(app, se
         limiter=InProcessRateLimiter(),
         metrics=RateLimitMetrics.create(CollectorRegistry()),
         origin=Origin(),
-        **{name: Limit(name, 1, 1_000) for name in ("user", "service", "address", "network")},
+        **{name: Limit(name, 1, 1_000) for name in ("user", "service", "address", "network", "account")},
     )
     assert call(app, "POST", "/api/v1/exams", headers=services.bearer(TEACHER)).status_code == 200
     assert counting.calls == 1

@@ -170,6 +170,21 @@ def test_a_body_that_says_it_is_too_large_is_not_read(app):
     assert response.json()["limit_bytes"] == 1_000
 
 
+def test_headers_that_are_too_large_together_are_refused_by_a_problem(app):
+    many = [(f"X-Filler-{number}", "x" * 1_000) for number in range(33)]
+    response = call(app, "GET", "/api/v1/kept", headers=many)
+    assert response.status_code == 431
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["type"] == "urn:megacity:problem:request-headers-too-large"
+    assert document["limit_bytes"] == 32 * 1024
+    assert document["request_id"] == response.headers["x-request-id"]
+
+
+def test_headers_of_a_usual_size_pass(app):
+    assert call(app, "GET", "/api/v1/kept", headers={"X-Filler": "x" * 30_000}).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/api/v1/notes", "/api/v1/banks/7/import"])
 def test_a_body_that_does_not_say_how_large_it_is_is_counted(app, path):
     taken = 0

@@ -6,14 +6,24 @@ import msgspec
 import pytest
 
 from commands.classes import ClassPeople, OpenClass, add_to_class, class_of_external_id, open_class
-from commands.invitations import InviteMember, RevokeInvitation, invite_member, revoke_invitation
+from commands.invitations import (
+    MAIL_SCOPE,
+    MAILS_A_DAY,
+    InviteMember,
+    RevokeInvitation,
+    TooManyInvitations,
+    accept_invitation,
+    invite_member,
+    revoke_invitation,
+)
 from commands.members import RemoveMember, remove_member
 from commands.organizations import administered
 from commands.ports import AccessNotApplied, NoMail
+from domain.invitations.invitation import InvitationNotFound
 from domain.organizations.organization import OrganizationNotFound
 from domain.users.events import RoleGranted, RoleLapsed, UserDeactivated
 from tests.support.exam_parts import uuid7
-from tests.support.memberships import ADMINS, ORGS, PEOPLE, Founded, Known
+from tests.support.memberships import ADMINS, ORGS, PEOPLE, Founded, Known, email_of
 
 ORG, OTHER = ORGS
 PERSON = PEOPLE[0]
@@ -93,6 +103,100 @@ def test_a_mail_goes_out_for_each_invitation_that_is_new_and_for_no_other(world)
     again = admin(world)
     asyncio.run(invite_member(world.write, again, INVITING))
     assert letters.asked[1:] == [(made.stream_id, again.command_id)]
+
+
+async def invite_and_take_back(world, org_id, email):
+    """Until it is refused."""
+    for role in ("teacher", "tutor", "student") * 10:
+        inviting = InviteMember(org_id=org_id, email=email, role=role, language="ko")
+        made = await invite_member(world.write, world.asked_by(ADMINS[org_id]), inviting)
+        revoking = RevokeInvitation(org_id=org_id, invitation_id=made.stream_id)
+        await revoke_invitation(world.write, world.asked_by(ADMINS[org_id]), revoking)
+
+
+def letters_to(world, email, *, days=1, org_id=ORG):
+    """How many letters are asked for on each day by somebody who asks for as many as they can."""
+    sent = []
+    for _ in range(days):
+        letters = Letters()
+        object.__setattr__(world.write, "mail", letters)
+        with pytest.raises(TooManyInvitations) as refusal:
+            asyncio.run(invite_and_take_back(world, org_id, email))
+        sent.append(len(letters.asked))
+        assert refusal.value.at_most == MAILS_A_DAY
+        world.clock.advance(seconds=refusal.value.retry_after_s)
+    return sent
+
+
+def test_an_organisation_writes_to_an_address_five_times_a_day_whatever_it_takes_back(world):
+    assert letters_to(world, "Jiwoo@example.org", days=3) == [MAILS_A_DAY] * 3
+    assert letters_to(world, "other@example.org") == [MAILS_A_DAY]
+    assert letters_to(world, "jiwoo@example.org", org_id=OTHER) == [MAILS_A_DAY]
+
+
+def test_many_orders_of_one_invitation_at_the_same_moment_are_one_letter_of_the_day(world):
+    async def together():
+        inviting = [invite_member(world.another_process(), admin(world), INVITING) for _ in range(20)]
+        return await asyncio.gather(*inviting)
+
+    assert len({each.stream_id for each in asyncio.run(together())}) == 1
+    places = [key for scope, key in world.claims.held if scope == MAIL_SCOPE]
+    assert len(places) == 1
+
+
+def test_a_request_that_comes_again_after_the_invitation_was_taken_back_sends_nothing(world):
+    letters = Letters()
+    object.__setattr__(world.write, "mail", letters)
+    asked = admin(world, repeatable=True)
+    made = asyncio.run(invite_member(world.write, asked, INVITING))
+    revoking = RevokeInvitation(org_id=ORG, invitation_id=made.stream_id)
+    asyncio.run(revoke_invitation(world.write, admin(world), revoking))
+
+    again = asyncio.run(invite_member(world.another_process(), asked, INVITING))
+
+    assert (again.stream_id, again.version, again.state.how) == (made.stream_id, 2, "revoked")
+    assert len(letters.asked) == 1
+
+
+def invited_by(world, inviter, role="teacher"):
+    inviting = InviteMember(org_id=ORG, email=email_of(PERSON), role=role, language="ko")
+    made = asyncio.run(invite_member(world.write, world.asked_by(inviter), inviting))
+    return accept_invitation(world.write, world.asked_by(PERSON), made.stream_id)
+
+
+@pytest.mark.parametrize(
+    "what", [RoleLapsed(role="org_admin", org_id=ORG, reason="removed"), UserDeactivated(reason="left")]
+)
+def test_an_invitation_opens_nothing_once_whoever_sent_it_runs_the_organisation_no_longer(world, what):
+    accepting = invited_by(world, ADMINS[ORG])
+    world.record(ADMINS[ORG], what)
+    with pytest.raises(InvitationNotFound):
+        asyncio.run(accepting)
+    assert world.roles(PERSON, ORG) == set()
+
+
+def test_of_several_who_sent_an_invitation_the_last_one_counts(world):
+    second = world.given_person(f"user-{uuid7(0xD3)}")
+    world.record(second, RoleGranted(role="org_admin", org_id=ORG))
+    invited_by(world, ADMINS[ORG]).close()
+    [invitation_id] = world.log.streams("invitation")
+    revoking = RevokeInvitation(org_id=ORG, invitation_id=invitation_id)
+    asyncio.run(revoke_invitation(world.write, admin(world), revoking))
+    accepting = invited_by(world, second)
+    world.record(ADMINS[ORG], RoleLapsed(role="org_admin", org_id=ORG, reason="removed"))
+    asyncio.run(accepting)
+    assert world.roles(PERSON, ORG) == {"teacher"}
+
+
+def test_who_runs_the_zone_alone_by_now_has_invited_administrators_and_nobody_else(world):
+    root = world.given_person(f"user-{uuid7(0xD4)}")
+    world.record(root, RoleGranted(role="sys_admin"), RoleGranted(role="zone_admin"))
+    as_teacher, as_admin = invited_by(world, root), invited_by(world, root, "org_admin")
+    world.record(root, RoleLapsed(role="sys_admin", reason="removed"))
+    with pytest.raises(InvitationNotFound):
+        asyncio.run(as_teacher)
+    asyncio.run(as_admin)
+    assert world.roles(PERSON, ORG) == {"org_admin"}
 
 
 def test_an_invitation_that_was_saved_and_not_answered_is_the_same_when_asked_for_again(world):

@@ -6,6 +6,7 @@ import pytest
 
 from commands.classes import CloseClass, OpenClass, close_class, open_class
 from commands.kinds import CLASS, USER
+from commands.roster import importing
 from commands.roster.importing import ImportRoster, RemovalNotYours, import_roster
 from commands.roster.oneroster import read_oneroster
 from commands.roster.reading import read_table
@@ -348,6 +349,24 @@ async def test_only_those_who_run_the_organisation_import_into_it(world):
             await import_roster(world.write, Lists(world), stranger, command)
     done = await import_roster(world.write, Lists(world), world.program(), command)
     assert done.created == 3
+
+
+async def test_an_import_ends_where_whoever_began_it_runs_the_organisation_no_longer(world, monkeypatch):
+    monkeypatch.setattr(importing, "BATCH_SIZE", 1)
+    head = world.given_user(world.fresh_id("user"))
+    world.record(head, RoleGranted(role="org_admin", org_id=SCHOOL))
+    append = world.log.append
+
+    async def dismissed(appends):
+        await append(appends)
+        if any(each.stream_id.startswith("user-") for each in appends):
+            world.record(head, RoleLapsed(role="org_admin", org_id=SCHOOL, reason="removed"))
+
+    world.log.append = dismissed
+    command = ImportRoster(org_id=SCHOOL, roster=read_table(a_table(*THREE)))
+    with pytest.raises(OrganizationNotFound):
+        await import_roster(world.write, Lists(world), world.asked_by(head), command)
+    assert set(world.log.streams("user")) - {head} == {world.log.streams("user")[1]}
 
 
 async def test_a_program_removes_nobody(world):

@@ -2,6 +2,7 @@
 
 import tracemalloc
 import zipfile
+from contextlib import suppress
 
 import pytest
 
@@ -190,6 +191,28 @@ def test_files_that_nobody_asked_for_are_not_unpacked(monkeypatch):
     monkeypatch.setattr(archive_module, "MAX_UNPACKED_BYTES", 100_000)
     files = oneroster_files() | {"demographics.csv": "0" * 1_000_000}
     assert read_oneroster(archive(files)).people == PEOPLE
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_what_is_packed_in_a_way_of_its_own_is_refused_whole_or_spoilt(packing, spoilt):
+    body = bytearray(archive(oneroster_files(), compression=packing))
+    if spoilt:
+        name = b"manifest.csv"
+        start = body.index(name) + len(name)
+        body[start : start + 30] = b"\xff" * 30
+    assert "another way than deflate" in refused(bytes(body))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_wherever_an_archive_is_spoilt_it_is_read_or_refused(compression):
+    whole = archive(oneroster_files(), compression=compression)
+    for at in range(0, len(whole), 3):
+        for byte in (0x00, 0xFF):
+            body = bytearray(whole)
+            body[at] = byte
+            with suppress(UnreadableRoster):
+                read_oneroster(bytes(body))
 
 
 def test_an_archive_of_very_many_files_is_refused():
