@@ -380,7 +380,7 @@ def projection_runners(
         ProjectionRunner(
             projection,
             feed,
-            connect,
+            projector_connections(database) if getattr(projection, "durable", False) else connect,
             batch_size=settings.projections.batch_size,
             poll_interval_s=settings.projections.poll_interval_s,
             gather_s=min(settings.projections.gather_s, getattr(projection, "gather_s", inf)),

@@ -35,7 +35,8 @@ class Projection(Protocol):
         event_types: what it wants to be given.
 
     One that has an attribute `partitioned` that is true declares that each of its rows comes from the
-    events of one stream alone: so parts of the log can be applied side by side.
+    events of one stream alone: so parts of the log can be applied side by side. One with a true attribute
+    `durable` has its rows on the disk before anybody sees them: a server that dies takes none of them back.
     """
 
     name: ClassVar[str]

@@ -39,7 +39,7 @@ from projections.projection import Cursor
 from projections.rows import Key, Row, Table
 
 GATHER_S: Final = 0.01
-"""Somebody waits for what is taken away here."""
+"""Somebody waits for what is taken away here, and is told that it is: so the rows are `durable` by then."""
 
 
 class AccessProjection:
@@ -47,6 +47,7 @@ class AccessProjection:
     version: ClassVar[int] = 1
     partitioned: ClassVar[bool] = True
     gather_s: ClassVar[float] = GATHER_S
+    durable: ClassVar[bool] = True
     tables: ClassVar[tuple[str, ...]] = (
         "parent_links",
         "class_members",

@@ -19,7 +19,7 @@ from domain.events import Actor
 from domain.users import account
 from domain.users.account import GrantedRole
 from infra.access_applied import AccessProjectionApplied
-from infra.composition import new_id
+from infra.composition import new_id, projection_runners
 from tests.support.api import bootstrap_context, eventually, running_api
 from tests.support.postgres import fresh_database, run_folder
 
@@ -51,6 +51,18 @@ def api(postgres_server):
 @pytest.fixture(scope="module")
 def school(api):
     return api.school()
+
+
+def test_what_was_taken_away_is_on_the_disk_before_anybody_is_told(api):
+    """Other read models may lose their last rows with the server, and make them anew."""
+    runners = projection_runners(api.settings, api.database, None, None)
+    commits = {}
+    for runner in runners:
+        with runner._connect() as connection:
+            [row] = connection.execute("SHOW synchronous_commit").fetchall()
+        commits[runner.name] = row["synchronous_commit"]
+    assert commits["access"] == "on"
+    assert {how for name, how in commits.items() if name != "access"} == {"off"}
 
 
 @pytest.fixture(scope="module")
