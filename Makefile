@@ -7,8 +7,8 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
-# Tests wait for processes most of the time: two files at once, whatever the machine. 0 runs them in one process.
-WORKERS ?= 2
+# Tests wait for processes most of the time: three files at once, whatever the machine. 0 runs them in one process.
+WORKERS ?= 3
 # Long or machine-bound: they have targets of their own.
 OUT_OF_TEST := --ignore=tests/soak --ignore=tests/benchmarks
 
