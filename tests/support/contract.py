@@ -1,4 +1,6 @@
-"""The running API against its own document: all checks of schemathesis, as everybody who may ask.
+"""The running API against its own document: all checks of schemathesis, as one of those who may ask.
+
+Each asker has a file of their own (`tests/contract/test_as_*.py`), so that they are tried side by side.
 
 To look into a failure: the output holds a `curl` line and the request id; the seed is fixed.
 """
@@ -9,36 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.adaptive_api import Sitting, adaptive_exam
-from tests.support.api import running_api
-from tests.support.postgres import fresh_database, run_folder
 
-HERE = Path(__file__).parent
+HOW = Path(__file__).resolve().parents[1] / "contract"
 LIMIT_S = 540
 ALL_PHASES = "examples,coverage,fuzzing,stateful"
-
-
-@pytest.fixture(scope="module")
-def folder():
-    with run_folder("contract") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def api(postgres_server, folder):
-    with (
-        fresh_database(postgres_server) as conninfo,
-        running_api(conninfo, folder / "var") as running,
-    ):
-        yield running
-
-
-@pytest.fixture
-def school(api):
-    """Each asker's own: what one of them may do to people ends their sign-ins."""
-    return api.school()
 
 
 def next_cursor(person, path):
@@ -119,12 +96,17 @@ def run_schemathesis(api, folder, known, token, *, max_examples, phases):
     environment = {
         **os.environ,
         "CONTRACT_FACTS": str(facts_file),
-        "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"),
+        "SCHEMATHESIS_HOOKS": str(HOW / "hooks.py"),
         "NO_PROXY": "*",
         "COLUMNS": "140",
     }
     done = subprocess.run(
-        [Path(sys.executable).parent / "schemathesis", "--config-file", HERE / "schemathesis.toml", *words],
+        [
+            Path(sys.executable).parent / "schemathesis",
+            "--config-file",
+            HOW / "schemathesis.toml",
+            *words,
+        ],
         cwd=folder,  # whatever it leaves behind goes with the folder
         env=environment,
         stdout=subprocess.PIPE,
@@ -134,31 +116,3 @@ def run_schemathesis(api, folder, known, token, *, max_examples, phases):
         check=False,
     )
     assert done.returncode == 0, f"the API breaks its contract:\n{done.stdout[-20_000:]}"
-
-
-def test_it_keeps_its_contract_with_a_teacher(api, school, folder):
-    known = facts(school, school.teacher)
-    run_schemathesis(api, folder, known, school.teacher.token, max_examples=12, phases=ALL_PHASES)
-
-
-def test_it_keeps_its_contract_with_a_student(api, school, folder):
-    student = school.student()
-    known = facts(school, student)
-    run_schemathesis(api, folder, known, student.token, max_examples=8, phases=ALL_PHASES)
-
-
-def test_it_keeps_its_contract_with_an_administrator(api, school, folder):
-    admin = school.admin()
-    known = facts(school, admin)
-    run_schemathesis(api, folder, known, admin.token, max_examples=5, phases="examples,fuzzing")
-
-
-def test_it_keeps_its_contract_with_a_program(api, school, folder):
-    _, service = school.service()
-    known = facts(school, service)
-    run_schemathesis(api, folder, known, service.token, max_examples=5, phases="examples,fuzzing")
-
-
-def test_it_keeps_its_contract_with_somebody_who_is_not_signed_in(api, school, folder):
-    known = facts(school, school.teacher)
-    run_schemathesis(api, folder, known, None, max_examples=3, phases="examples,fuzzing")
