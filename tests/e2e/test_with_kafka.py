@@ -67,7 +67,10 @@ def log_length(place):
 
 
 def rows_of(place):
-    """The rows of every read model as a multiset, ids replaced by what they stand for."""
+    """The rows of every read model as a multiset, ids replaced by what they stand for.
+
+    Without what the system notes of itself: how often permits are counted is a matter of time.
+    """
     tables = place.query(
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE n.nspname = 'read' AND c.relkind = 'r' ORDER BY 1"
@@ -80,8 +83,13 @@ def rows_of(place):
         return TIME.sub("a time", ID.sub(lambda found: names.get(found[0], "an id"), text))
 
     return {
-        table: Counter(shown(row) for (row,) in place.query(f"SELECT to_jsonb(t) FROM read.{table} t"))
+        table: Counter(
+            shown(row)
+            for (row,) in place.query(f"SELECT to_jsonb(t) FROM read.{table} t")
+            if row.get("resource_category") != "observation"
+        )
         for (table,) in tables
+        if table != "access_decisions"
     }
 
 
@@ -90,12 +98,21 @@ def every_event_is_in_the_audit_log_once(place):
     return entries == positions == log_length(place)
 
 
+def every_read_model_is_at_the_end(place):
+    """The audit log alone may be ahead of the read models that say what a stream is called."""
+    [[behind]] = place.query(
+        "SELECT count(*) FROM ops.projections"
+        " WHERE name <> 'audit' AND position < (SELECT max(position) FROM log.positions)"
+    )
+    return behind == 0 and every_event_is_in_the_audit_log_once(place)
+
+
 @pytest.fixture(scope="module")
 def embedded(played):
     """Report and rows of the play where everything runs in one process, without Kafka."""
     with installation(MEGACITY_HTTP__PORT="0") as place, place.up():
         report = report_of(place.run(*played("undisturbed")))
-        eventually(lambda: every_event_is_in_the_audit_log_once(place))
+        eventually(lambda: every_read_model_is_at_the_end(place))
         return report, rows_of(place)
 
 
@@ -154,7 +171,7 @@ def test_each_role_runs_in_a_process_of_its_own(up):
 
 def test_the_same_play_gives_the_same_report_and_the_same_rows(embedded, undisturbed, place):
     report, rows = embedded
-    eventually(lambda: every_event_is_in_the_audit_log_once(place), within_s=30)
+    eventually(lambda: every_read_model_is_at_the_end(place), within_s=30)
 
     assert undisturbed == report
     assert report["analysis"]["n"] == EXAMINEES
@@ -206,8 +223,10 @@ def test_killed_relay_consumer_and_broker_make_no_difference(undisturbed, place,
         again = eventually(lambda found=words: process_of(up, found), within_s=30)
         assert again.pid != process.pid
     eventually(lambda: every_event_is_in_the_audit_log_once(place), within_s=60)
-    head = log_length(place)
-    eventually(lambda: positions_in_kafka(up) == list(range(1, head + 1)), within_s=60, every_s=0.5)
+    # Each time anew: what the walls count of themselves is added now and then.
+    eventually(
+        lambda: positions_in_kafka(up) == list(range(1, log_length(place) + 1)), within_s=60, every_s=0.5
+    )
     place.run("projection", "verify", "--all")
     # Nor did the checker in the background take rows for wrong that were only ahead of others.
     assert place.query("SELECT * FROM ops.checker_differences") == []

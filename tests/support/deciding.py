@@ -25,6 +25,7 @@ from domain.attempts.events import (
 from domain.events import Event
 from tests.support.adaptive_api import Sitting
 from tests.support.api import Api, ExamMade, Person, eventually, running_api
+from tests.support.sequencing import sequenced
 
 ARRIVES_S = 60.0
 ENDED = (AbilityUpdated, AttemptSubmitted, AttemptScored)
@@ -109,6 +110,19 @@ def assert_whole(events: Sequence[Event]) -> None:
 def engine_reaches(database: str, position: int) -> None:
     """Until all positions that the engine has kept in the log are there."""
     eventually(lambda: engine_position(database) >= position, within_s=ARRIVES_S)
+
+
+def last_of_attempts(database: str) -> int:
+    """The position of the last event of any attempt. What comes behind it is nothing to the engine: what was
+    permitted is counted in the log now and then, also while a server ends.
+    """
+    sequenced(database)
+    with psycopg.connect(database) as admin:
+        [[position]] = admin.execute(
+            "SELECT max(p.position) FROM log.positions p JOIN log.events e USING (append_id)"
+            " WHERE e.type LIKE 'attempt.%'"
+        ).fetchall()
+    return int(position)
 
 
 def engine_position(database: str) -> int:

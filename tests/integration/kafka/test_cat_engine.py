@@ -18,6 +18,7 @@ from tests.support.deciding import (
     engine_position,
     engine_reaches,
     go_on,
+    last_of_attempts,
     patient,
     roles,
     sit,
@@ -116,12 +117,12 @@ def test_the_whole_log_once_more_changes_nothing(database, tmp_path):
     with running_api(database, tmp_path / "one") as api, patient(api):
         school = api.school()
         sittings = sit(adaptive_exam(school), school.students(3), answers=3)
-        engine_reaches(database, sequenced(database))
-    head = sequenced(database)
+        engine_reaches(database, last_of_attempts(database))
+    head = last_of_attempts(database)
     engine_forgets(database)
     with running_api(database, tmp_path / "two") as api:
         engine_reaches(database, head)
-        assert sequenced(database) == head
+        assert last_of_attempts(database) == head
         assert_each_response_was_decided_once(api, sittings, answers=3)
 
 
@@ -177,12 +178,12 @@ class TestOnKafka:
             sittings = sit(adaptive_exam(school), people, answers=3)
             assert_each_response_was_decided_once(api, sittings, answers=3)
         engine_forgets(database)
-        head = sequenced(database)
+        head = last_of_attempts(database)
         # Another prefix: the whole log is relayed anew, to an engine that knows of none of it.
         again = {**settings, "kafka": {**settings["kafka"], "topic_prefix": fresh_prefix()}}
         with roles(database, tmp_path / "two", *beside, **again) as api, patient(api):
             engine_reaches(database, head)
-            assert sequenced(database) == head
+            assert last_of_attempts(database) == head
             for sitting, person in zip(sittings, people, strict=True):
                 sitting.person.http = api.client(api.token(person.user_id))
                 go_on(sitting, 2)
