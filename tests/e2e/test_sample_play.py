@@ -61,7 +61,7 @@ def position(system):
     """Of the last event; what the walls count of themselves, now and then, is none of the play's."""
     [[head]] = system.query(
         "SELECT coalesce(max(position), 0) FROM log.positions JOIN log.events USING (append_id)"
-        " WHERE stream_id NOT LIKE 'observation-%'"
+        " WHERE stream_id NOT LIKE 'observation-%%'"
     )
     return head
 
